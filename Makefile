@@ -1,0 +1,47 @@
+# Each target sets up what it needs in a private environment (.venv) and then does its work.
+# The first Python that runs and that TensorFlow has wheels for is taken; PYTHON=... overrides it.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+	&& echo $$python && break; done)
+BIN := .venv/bin
+# TensorFlow tells of itself on import; whoever wants to hear it sets this to 0.
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: demo test slow lint wheel oldest clean
+
+demo: .venv/installed ## find the abnormal heartbeats, beside IsolationForest
+	$(BIN)/python examples/01_find_abnormal_heartbeats.py
+
+test: .venv/installed ## every test but the slow ones
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+slow: .venv/installed ## the long repetitions
+	$(BIN)/python -m pytest -n 2 -m slow
+
+lint: .venv/installed
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+.venv/installed: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "skae needs Python 3.11, 3.12 or 3.13; none was found"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	touch $@
+
+wheel: .venv/installed ## build the wheel and test what it installs, in an environment of its own
+	rm -rf dist .venv-wheel
+	$(BIN)/python -m pip install --quiet build
+	$(BIN)/python -m build --outdir dist
+	$(PYTHON) -m venv .venv-wheel
+	.venv-wheel/bin/python -m pip install --quiet "$$(ls dist/*.whl)"
+	cd .venv-wheel && bin/python ../tests/check_installed.py
+
+oldest: ## the conformance run on the oldest declared versions
+	test -e .venv-oldest/installed || { $(PYTHON) -m venv .venv-oldest \
+		&& .venv-oldest/bin/python -m pip install --quiet --editable ".[test]" --constraint tests/oldest.txt \
+		&& touch .venv-oldest/installed; }
+	.venv-oldest/bin/python -m pytest -n 2 tests/conformance
+
+clean:
+	rm -rf .venv .venv-wheel .venv-oldest dist figures

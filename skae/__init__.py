@@ -1,0 +1,27 @@
+"""Autoencoders for anomaly detection, as scikit-learn outlier detectors."""
+
+from importlib import import_module
+
+__version__ = "0.1.0.dev0"
+
+# Loaded when first used, so that `import skae` costs nothing but its own few lines.
+_HOMES = {
+    "AutoencoderOutlierDetector": "skae.autoencoder",
+    "FitOnInliers": "skae.meta.fit_on_inliers",
+    "show_versions": "skae._versions",
+}
+_MODULES = ("datasets", "thresholds")
+
+__all__ = ["AutoencoderOutlierDetector", "FitOnInliers", "datasets", "show_versions", "thresholds"]
+
+
+def __getattr__(name):
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return import_module(f"skae.{name}")
+    raise AttributeError(f"module 'skae' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

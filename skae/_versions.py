@@ -1,0 +1,46 @@
+"""What a bug report needs to know about the machine."""
+
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+_PACKAGES = (
+    "skae",
+    "scikit-learn",
+    "keras",
+    "tensorflow",
+    "numpy",
+    "scipy",
+    "pandas",
+    "joblib",
+    "matplotlib",
+    "scikeras",
+    "skops",
+)
+
+
+def show_versions():
+    """Print the versions of Python, of the system and of the packages that skae works with.
+
+    The packages are looked up, not imported: nothing heavy is loaded.
+
+    Examples
+    --------
+    >>> import skae
+    >>> skae.show_versions()
+    System
+        python: ...
+    """
+    print("System")
+    print(f"    python: {sys.version.split()[0]} ({platform.python_implementation()})")
+    print(f"    machine: {platform.platform()}")
+    print("Packages")
+    for package in _PACKAGES:
+        print(f"    {package}: {_version(package)}")
+
+
+def _version(package):
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
