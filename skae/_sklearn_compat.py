@@ -1,0 +1,30 @@
+"""The few names that scikit-learn keeps to itself and skae needs, in one place."""
+
+from sklearn.base import _fit_context
+from sklearn.utils import _safe_indexing
+from sklearn.utils._metadata_requests import _routing_enabled
+from sklearn.utils._missing import is_pandas_na, is_scalar_nan
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    validate_parameter_constraints,
+    validate_params,
+)
+from sklearn.utils._set_output import _safe_set_output
+from sklearn.utils.validation import _check_sample_weight
+
+__all__ = [
+    "HasMethods",
+    "Interval",
+    "StrOptions",
+    "_check_sample_weight",
+    "_fit_context",
+    "_routing_enabled",
+    "_safe_indexing",
+    "_safe_set_output",
+    "is_pandas_na",
+    "is_scalar_nan",
+    "validate_parameter_constraints",
+    "validate_params",
+]

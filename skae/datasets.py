@@ -1,0 +1,546 @@
+"""Heartbeats to try a detector on: real ones to fetch, and artificial ones to make."""
+
+import hashlib
+import http.client
+import os
+import tempfile
+import time
+import warnings
+from io import BytesIO
+from numbers import Integral, Real
+from pathlib import Path
+from typing import NamedTuple
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import numpy as np
+from sklearn.datasets import get_data_home
+from sklearn.utils import Bunch, check_random_state
+
+from skae._sklearn_compat import Interval, validate_params
+
+__all__ = ["fetch_ecg5000", "make_heartbeats"]
+
+_N_TIMES = 140
+
+_URL = "http://storage.googleapis.com/download.tensorflow.org/data/ecg.csv"
+_ENVIRONMENT_VARIABLE = "SKAE_DATA"
+_NPZ_NAME = "ecg5000.npz"
+_NPZ_SHA256 = "062af275a17031b9b91bf401f99e42ba78accb6593aa24842cacdd35ba0e37c1"
+_NPZ_SHAPE_AND_COUNTS = ((5000, _N_TIMES), [2081, 2919])
+_CSV_NAME = "ecg5000.csv"
+_CSV_SHAPE = (4998, _N_TIMES + 1)
+_CSV_FIRST_ROW = (-0.11252183, -2.8272038, -3.7738969, -4.3497511, -4.376041)
+
+# `sklearn.datasets.fetch_file` is not used: it waits without end on a server that hangs, and,
+# as no checksum of the CSV is published, it would put a wrong file in place before we see it.
+_SILENCE_SECONDS = 30.0
+_TOTAL_SECONDS = 300.0
+_LARGEST_DOWNLOAD = 64 * 2**20
+
+_DESCR = """ECG5000 heartbeats
+------------------
+
+Single heartbeats of one patient, 140 samples each, every beat scaled to mean 0 and standard
+deviation 1. They were cut from record chf07 of the BIDMC Congestive Heart Failure Database
+(PhysioNet), brought to equal length, and published as ECG5000 in the UCR Time Series
+Classification Archive. Here its classes are reduced to two: target is +1 for a normal beat and
+-1 for an abnormal one.
+
+About three fifths of the beats are normal, so the abnormal ones are not rare; and all come from
+one patient, so a score on them says nothing about other patients. Not for diagnosis.
+
+References: H. A. Dau et al., The UCR Time Series Archive, IEEE/CAA Journal of Automatica Sinica
+6(6), 2019. D. S. Baim et al., Survival of patients with severe congestive heart failure treated
+with oral milrinone, Journal of the American College of Cardiology 7(3), 1986. A. L. Goldberger
+et al., PhysioBank, PhysioToolkit, and PhysioNet, Circulation 101(23), 2000.
+"""
+
+
+@validate_params(
+    {
+        "data_home": [str, os.PathLike, None],
+        "download_if_missing": ["boolean"],
+        "return_X_y": ["boolean"],
+        "as_frame": ["boolean"],
+        "n_retries": [Interval(Integral, 0, None, closed="left")],
+        "delay": [Interval(Real, 0, None, closed="left")],
+    },
+    prefer_skip_nested_validation=True,
+)
+def fetch_ecg5000(
+    *,
+    data_home=None,
+    download_if_missing=True,
+    return_X_y=False,
+    as_frame=False,
+    n_retries=3,
+    delay=1.0,
+):
+    """Load the ECG5000 heartbeats, downloading them where there is no copy.
+
+    Looked for in this order: ``ecg5000.npz`` in the folder that the environment variable
+    ``SKAE_DATA`` names, where it is set (5,000 beats); the copy that an earlier download left
+    in `data_home` (4,998 of the same beats); the web (about 8 MB).
+
+    Parameters
+    ----------
+    data_home : str or path-like, default=None
+        Folder that holds scikit-learn's data sets; the copy lies in its subfolder ``skae``.
+        None means that of :func:`sklearn.datasets.get_data_home`.
+
+    download_if_missing : bool, default=True
+        If False, raise an OSError where there is no local copy.
+
+    return_X_y : bool, default=False
+        If True, return ``(data, target)`` in place of the Bunch.
+
+    as_frame : bool, default=False
+        If True, the data are a pandas DataFrame and the target is a Series.
+
+    n_retries : int, default=3
+        How often to try again after an error of the network or the server.
+
+    delay : float, default=1.0
+        Seconds between two tries.
+
+    Returns
+    -------
+    data : :class:`~sklearn.utils.Bunch`
+        With the attributes:
+
+        data : {ndarray, DataFrame} of shape (n_samples, 140), float32
+            One heartbeat a row, each scaled to mean 0 and standard deviation 1 as published,
+            so without a unit. 5,000 rows from ``SKAE_DATA``, 4,998 from the download.
+        target : {ndarray, Series} of shape (n_samples,), int64
+            +1 for a normal beat, -1 for an abnormal one.
+        feature_names : list of str
+            ``"t000"`` to ``"t139"``, the position of a sample within the beat.
+        target_names : list of str
+            The names of -1 and +1, in this order.
+        frame : DataFrame of shape (n_samples, 141) or None
+            Data and target together, if `as_frame=True`.
+        source : str
+            Where these rows were read from.
+        DESCR : str
+            Origin and citations.
+
+    (data, target) : tuple, if `return_X_y=True`
+        The two of the above.
+
+    Raises
+    ------
+    FileNotFoundError
+        If ``SKAE_DATA`` is set but its folder holds no ``ecg5000.npz``.
+    OSError
+        If there is no copy and `download_if_missing=False`, or the download fails.
+    ValueError
+        If a file was read but does not hold the expected data.
+
+    See Also
+    --------
+    make_heartbeats : Artificial heartbeats, where there is no data and no network.
+
+    Notes
+    -----
+    The rows from ``SKAE_DATA`` come sorted by label, normal ones first: shuffle or stratify
+    whatever splits them. A download is checked before it is saved, so that one that fails
+    leaves no file behind.
+
+    References
+    ----------
+    H. A. Dau et al., "The UCR Time Series Archive", IEEE/CAA Journal of Automatica Sinica
+    6(6), 2019. The beats are from record chf07 of the BIDMC Congestive Heart Failure Database,
+    https://physionet.org/content/chfdb/.
+
+    Examples
+    --------
+    >>> from skae.datasets import fetch_ecg5000
+    >>> X, y = fetch_ecg5000(return_X_y=True)  # doctest: +SKIP
+    >>> X.shape  # doctest: +SKIP
+    (4998, 140)
+    """
+    folder = os.environ.get(_ENVIRONMENT_VARIABLE)
+    if folder:
+        rows = _read_npz(Path(folder).expanduser() / _NPZ_NAME)
+    else:
+        path = Path(get_data_home(data_home)) / "skae" / _CSV_NAME
+        rows = _read_or_download(path, download_if_missing, n_retries, delay)
+    bunch = _as_bunch(rows, as_frame)
+    return (bunch.data, bunch.target) if return_X_y else bunch
+
+
+class _Rows(NamedTuple):
+    data: np.ndarray
+    is_normal: np.ndarray
+    source: str
+
+
+def _as_bunch(rows, as_frame):
+    data, target, frame = rows.data, np.where(rows.is_normal, 1, -1).astype(np.int64), None
+    feature_names = [f"t{position:03d}" for position in range(_N_TIMES)]
+    if as_frame:
+        import pandas as pd
+
+        data = pd.DataFrame(data, columns=feature_names)
+        target = pd.Series(target, name="target")
+        frame = pd.concat([data, target], axis=1)
+    return Bunch(
+        data=data,
+        target=target,
+        frame=frame,
+        feature_names=feature_names,
+        target_names=["abnormal", "normal"],
+        source=rows.source,
+        DESCR=_DESCR,
+    )
+
+
+def _read_npz(path):
+    mend = (
+        f"Copy {_NPZ_NAME} into the folder that the environment variable {_ENVIRONMENT_VARIABLE} "
+        "names, or unset the variable to use the cached copy or the download."
+    )
+    if not path.is_file():
+        raise FileNotFoundError(f"{_ENVIRONMENT_VARIABLE} is set, but there is no {path}. {mend}")
+    content = path.read_bytes()
+    sha256 = hashlib.sha256(content).hexdigest()
+    if sha256 != _NPZ_SHA256:
+        raise ValueError(f"{path}: expected the sha256 {_NPZ_SHA256}, found {sha256}. {mend}")
+    with np.load(BytesIO(content), allow_pickle=False) as arrays:
+        data, is_normal = arrays["X"], arrays["y"] == 1
+    found = (data.shape, np.bincount(is_normal).tolist())
+    if found != _NPZ_SHAPE_AND_COUNTS:
+        raise ValueError(
+            f"{path}: expected the shape and the numbers of abnormal and normal rows "
+            f"{_NPZ_SHAPE_AND_COUNTS}, found {found}. {mend}"
+        )
+    return _Rows(data, is_normal, f"{_ENVIRONMENT_VARIABLE}: {path}")
+
+
+def _read_or_download(path, download_if_missing, n_retries, delay):
+    if path.is_file():
+        mend = "Delete that file to download it again."
+        return _parse_csv(path.read_bytes(), f"cache: {path}", mend)
+    if not download_if_missing:
+        raise OSError(
+            f"Data not found: there is no {path}, and `download_if_missing` is False. Set it to "
+            f"True, or set {_ENVIRONMENT_VARIABLE} to a folder that holds {_NPZ_NAME}."
+        )
+    content = _download(n_retries, delay)
+    mend = "Nothing was saved. Another server, such as a proxy's login page, may have answered."
+    rows = _parse_csv(content, f"download: {_URL}", mend)
+    _write_atomically(path, content)
+    return rows
+
+
+def _parse_csv(content, source, mend):
+    try:
+        lines = content.decode("ascii").splitlines()
+        table = np.array([line.split(",") for line in lines], dtype=np.float32)
+    except ValueError as error:
+        raise ValueError(
+            f"{source}: expected a CSV of {_CSV_SHAPE[0]} rows of {_CSV_SHAPE[1]} numbers, found "
+            f"{len(content)} bytes that begin {content[:40]!r} and do not parse as one. {mend}"
+        ) from error
+    difference = _difference_from_ecg5000(table)
+    if difference:
+        raise ValueError(f"{source}: {difference}. {mend}")
+    return _Rows(table[:, :-1].copy(), table[:, -1] == 1, source)
+
+
+def _difference_from_ecg5000(table):
+    """Say what was expected and what came, or return an empty string."""
+    if table.shape != _CSV_SHAPE:
+        return f"expected rows and columns {_CSV_SHAPE}, found {table.shape}"
+    if not np.all(np.isfinite(table)):
+        return f"expected finite numbers, found {np.sum(~np.isfinite(table))} that are not"
+    labels = np.unique(table[:, -1]).tolist()
+    if labels != [0.0, 1.0]:
+        return f"expected the labels [0.0, 1.0] in the last column, found {labels[:5]}"
+    beginning = table[0, : len(_CSV_FIRST_ROW)]
+    if table[0, -1] != 1 or not np.allclose(beginning, _CSV_FIRST_ROW, rtol=1e-6, atol=0):
+        return (
+            f"expected a first row that begins {list(_CSV_FIRST_ROW)} and is labelled 1.0, "
+            f"found {beginning.tolist()} labelled {table[0, -1]}"
+        )
+    return ""
+
+
+def _download(n_retries, delay):
+    while True:
+        try:
+            return _download_once()
+        except (OSError, http.client.HTTPException) as error:
+            if n_retries == 0 or _is_refusal(error):
+                raise OSError(
+                    f"Could not download {_URL}: {error!r}. Nothing was saved. Try again later, "
+                    f"or set {_ENVIRONMENT_VARIABLE} to a folder that holds {_NPZ_NAME}."
+                ) from error
+            warnings.warn(f"Retry downloading {_URL} after {error!r}", stacklevel=2)
+        n_retries -= 1
+        time.sleep(delay)
+
+
+def _is_refusal(error):
+    return isinstance(error, HTTPError) and error.code < 500
+
+
+def _download_once():
+    try:
+        response = urlopen(_URL, timeout=_SILENCE_SECONDS)
+    except HTTPError as error:
+        # This exception is also the server's answer, and holds its connection open.
+        error.close()
+        raise
+    with response:
+        content = _read_within_limits(response)
+        expected = response.headers.get("Content-Length")
+    if expected not in (None, str(len(content))):
+        raise OSError(f"expected {expected} bytes, but the connection ended after {len(content)}")
+    return content
+
+
+def _read_within_limits(response):
+    content = bytearray()
+    deadline = time.monotonic() + _TOTAL_SECONDS
+    # `read1` returns whatever came; `read` would wait for a full block, on a server that
+    # trickles far beyond the deadline.
+    while block := response.read1(2**16):
+        content += block
+        if len(content) > _LARGEST_DOWNLOAD:
+            raise OSError(f"expected about 8 MB, but more than {_LARGEST_DOWNLOAD} bytes came")
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"only {len(content)} bytes came in {_TOTAL_SECONDS} seconds")
+    return bytes(content)
+
+
+def _write_atomically(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="part_", dir=path.parent) as folder:
+        part = Path(folder) / path.name
+        part.write_bytes(content)
+        part.replace(path)
+
+
+class _Waves(NamedTuple):
+    """The waves of some beats: three arrays of shape (n_beats, n_waves)."""
+
+    angles: np.ndarray
+    widths: np.ndarray
+    heights: np.ndarray
+
+
+# The two waves after T are ours, of height 0 in a normal beat: they lift the ST segment and
+# notch the QRS complex.
+_P, _Q, _R, _S, _T, _ST, _NOTCH = range(7)
+
+_PUBLISHED_A = np.array([1.2, -5.0, 30.0, -7.5, 0.75, 0.0, 0.0])
+_ANGLES = np.pi * np.array([-1 / 3, -1 / 12, 0, 1 / 12, 1 / 2, 1 / 4, 1 / 10])
+_WIDTHS = np.array([0.25, 0.1, 0.1, 0.1, 0.4, 0.3, 0.1])
+_AREAS = _PUBLISHED_A * _WIDTHS**2
+_HEIGHTS = _AREAS / _AREAS[_R]
+
+# A shorter cycle does not shorten its waves in step, so with the heart rate (as a ratio to the
+# mean rate) they widen in phase and move away from R, by these powers of it.
+_ANGLE_POWERS = np.array([0.25, 0.5, 0.0, 0.5, 0.25, 0.25, 0.5])
+_WIDTH_POWER = 0.5
+
+_HEIGHT_SPREADS = np.array([0.2, 0.2, 0.1, 0.2, 0.2, 0.0, 0.0])
+
+
+@validate_params(
+    {
+        "n_samples": [Interval(Integral, 1, None, closed="left")],
+        "anomaly_share": [Interval(Real, 0, 1, closed="both")],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def make_heartbeats(n_samples=1000, *, anomaly_share=0.2, random_state=None):
+    r"""Make artificial heartbeats, some of them abnormal.
+
+    Normal beats differ in heart rate, in the timing, width and height of their waves, and by
+    baseline wander and noise. Abnormal ones are, in equal parts on average, premature
+    ventricular beats, premature atrial beats, bundle branch blocks, ST elevations or
+    depressions, and T inversions, each from mild to plain.
+
+    Parameters
+    ----------
+    n_samples : int, default=1000
+        Number of beats.
+
+    anomaly_share : float, default=0.2
+        Share of abnormal beats, within [0, 1]; their number is
+        ``round(n_samples * anomaly_share)``.
+
+    random_state : int, RandomState instance or None, default=None
+        Pass an int for the same beats each time.
+
+    Returns
+    -------
+    X : ndarray of shape (n_samples, 140), float64
+        One beat a row, in millivolts: one cycle in equal steps of phase, the R wave of
+        about 1 mV near the middle.
+
+    y : ndarray of shape (n_samples,), int64
+        +1 for a normal beat, -1 for an abnormal one. The rows are shuffled.
+
+    Raises
+    ------
+    InvalidParameterError
+        If a parameter is of a wrong type or out of range; it is a ValueError.
+
+    See Also
+    --------
+    fetch_ecg5000 : Real heartbeats.
+
+    Notes
+    -----
+    The waves P, Q, R, S and T are those of [1]_, with its angles, `a` and `b`. There the signal
+    z follows, along the phase :math:`\theta` that turns with the speed :math:`\omega`,
+
+    .. math:: \dot z = -\sum_i a_i \Delta\theta_i
+              \exp(-\Delta\theta_i^2 / (2 b_i^2)) - (z - z_0).
+
+    Without the slow pull to the baseline :math:`z_0`, and with :math:`\dot z = \omega\,
+    dz/d\theta`, this integrates to a sum of Gaussians,
+
+    .. math:: z(\theta) = \frac{1}{\omega} \sum_i a_i b_i^2
+              \exp(-\Delta\theta_i^2 / (2 b_i^2)),
+
+    here divided by the R wave's :math:`a b^2 / \omega`, so that R is 1 mV high. How beats vary
+    and what makes them abnormal is not from the article: the figures were chosen to look right
+    and to be neither trivial nor hopeless to tell apart. No clinical conclusion follows.
+
+    References
+    ----------
+    .. [1] P. E. McSharry, G. D. Clifford, L. Tarassenko and L. A. Smith, "A dynamical model for
+       generating synthetic electrocardiogram signals", IEEE Transactions on Biomedical
+       Engineering 50(3), 289-294, 2003.
+
+    Examples
+    --------
+    >>> from skae.datasets import make_heartbeats
+    >>> X, y = make_heartbeats(n_samples=50, anomaly_share=0.1, random_state=0)
+    >>> X.shape
+    (50, 140)
+    >>> int((y == -1).sum())
+    5
+    """
+    random_state = check_random_state(random_state)
+    n_abnormal = round(n_samples * anomaly_share)
+    kind = np.full(n_samples, -1)
+    kind[:n_abnormal] = random_state.randint(len(_ABNORMALITIES), size=n_abnormal)
+    random_state.shuffle(kind)
+    X = _voltages(_waves_of_kind(kind, random_state), random_state)
+    return X, np.where(kind < 0, 1, -1).astype(np.int64)
+
+
+def _waves_of_kind(kind, random_state):
+    waves = _normal_waves(len(kind), random_state)
+    for index, abnormality in enumerate(_ABNORMALITIES):
+        rows = np.flatnonzero(kind == index)
+        changed = abnormality(_Waves(*(part[rows] for part in waves)), random_state)
+        for part, changed_part in zip(waves, changed, strict=True):
+            part[rows] = changed_part
+    return waves
+
+
+def _normal_waves(n_beats, random_state):
+    shape = (n_beats, len(_ANGLES))
+    rate = np.exp(0.15 * random_state.standard_normal((n_beats, 1)))
+    cut = 0.04 * random_state.standard_normal((n_beats, 1))
+    angles = _ANGLES * rate**_ANGLE_POWERS + cut + 0.015 * random_state.standard_normal(shape)
+    widths = _WIDTHS * rate**_WIDTH_POWER * np.exp(0.06 * random_state.standard_normal(shape))
+    heights = _HEIGHTS * np.exp(_HEIGHT_SPREADS * random_state.standard_normal(shape))
+    return _Waves(angles, widths, heights)
+
+
+def _voltages(waves, random_state):
+    phase = np.linspace(-np.pi, np.pi, _N_TIMES, endpoint=False)
+    X = _baseline_wander(phase, len(waves.angles), random_state)
+    X += 0.02 * random_state.standard_normal(X.shape)
+    for angle, width, height in zip(*(part.T[:, :, np.newaxis] for part in waves), strict=True):
+        X += height * np.exp(-((phase - angle) ** 2) / (2 * width**2))
+    return X
+
+
+def _baseline_wander(phase, n_beats, random_state):
+    """Move the baseline, as breathing does, by a sine of which a beat sees a quarter or so."""
+    amplitude = 0.04 * random_state.standard_normal((n_beats, 1))
+    frequency = random_state.uniform(0.15, 0.4, size=(n_beats, 1))
+    start = random_state.uniform(0, 2 * np.pi, size=(n_beats, 1))
+    return amplitude * np.sin(frequency * phase + start)
+
+
+def _scaled(values, factors):
+    """Multiply the columns, given by wave, by a number or by one number a beat."""
+    values = values.copy()
+    for wave, factor in factors.items():
+        values[:, wave] *= factor
+    return values
+
+
+def _shifted(values, steps):
+    values = values.copy()
+    for wave, step in steps.items():
+        values[:, wave] += step
+    return values
+
+
+def _premature_ventricular(waves, random_state):
+    """Leave out P, widen and raise the QRS, and turn T against it."""
+    n_beats = len(waves.angles)
+    widening = random_state.uniform(1.8, 3.0, n_beats)
+    height = random_state.uniform(1.0, 1.6, n_beats)
+    against = -random_state.uniform(0.5, 1.5, n_beats)
+    widths = _scaled(waves.widths, {_R: widening, _S: widening})
+    heights = _scaled(waves.heights, {_P: 0, _Q: 0, _R: height, _S: 2 * height, _T: against})
+    angles = _shifted(waves.angles, {_S: 0.1 * widening})
+    return _Waves(angles, widths, heights)
+
+
+def _premature_atrial(waves, random_state):
+    """Start in another place of the atria: P is small or upside down, and displaced."""
+    n_beats = len(waves.angles)
+    shift = random_state.uniform(-0.3, 0.4, n_beats)
+    height = random_state.uniform(-1.2, 0.4, n_beats)
+    angles = _shifted(waves.angles, {_P: shift})
+    return waves._replace(angles=angles, heights=_scaled(waves.heights, {_P: height}))
+
+
+def _bundle_branch_block(waves, random_state):
+    """Delay one ventricle: a notched, wide QRS, and a T that leans against it."""
+    n_beats = len(waves.angles)
+    delay = random_state.uniform(0.0, 0.3, n_beats)
+    notch = random_state.uniform(0.2, 0.8, n_beats)
+    against = random_state.uniform(-0.6, 0.8, n_beats)
+    angles = _shifted(waves.angles, {_NOTCH: delay, _S: 0.15 + delay})
+    widths = _scaled(waves.widths, {_R: 1 + delay, _NOTCH: 1.3, _S: 1.3})
+    heights = _scaled(waves.heights, {_R: 0.9, _T: against})
+    heights = _shifted(heights, {_NOTCH: notch})
+    return _Waves(angles, widths, heights)
+
+
+def _st_deviation(waves, random_state):
+    """Lift or lower the segment between S and T."""
+    n_beats = len(waves.angles)
+    sign = random_state.choice([-1, 1], size=n_beats)
+    lift = sign * random_state.uniform(0.08, 0.4, n_beats)
+    return waves._replace(heights=_shifted(waves.heights, {_ST: lift}))
+
+
+def _t_inversion(waves, random_state):
+    """Flatten T or turn it upside down."""
+    height = random_state.uniform(-1.0, 0.4, len(waves.angles))
+    return waves._replace(heights=_scaled(waves.heights, {_T: height}))
+
+
+_ABNORMALITIES = (
+    _premature_ventricular,
+    _premature_atrial,
+    _bundle_branch_block,
+    _st_deviation,
+    _t_inversion,
+)

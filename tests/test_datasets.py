@@ -1,0 +1,552 @@
+"""Tests of skae.datasets: no test here reaches beyond this machine."""
+
+import contextlib
+import hashlib
+import os
+import socket
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.decomposition import PCA
+from sklearn.ensemble import IsolationForest
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
+
+from skae import datasets
+from skae.datasets import fetch_ecg5000, make_heartbeats
+
+FIRST_ROW = [-0.11252183, -2.8272038, -3.7738969, -4.3497511, -4.376041]
+
+needs_real_data = pytest.mark.skipif(
+    not os.environ.get("SKAE_DATA"),
+    reason="the environment variable SKAE_DATA names no folder with ecg5000.npz",
+)
+
+
+def make_table():
+    """Rows laid out as in the public CSV: 140 samples, then the label."""
+    generator = np.random.default_rng(0)
+    table = generator.integers(-40, 40, size=(4998, 141)) / 8
+    table[:, -1] = generator.random(4998) < 0.6
+    table[0, : len(FIRST_ROW)] = FIRST_ROW
+    table[0, -1] = 1
+    return table
+
+
+def as_csv(table):
+    return "".join(",".join(map(str, row)) + "\n" for row in table.tolist()).encode()
+
+
+@pytest.fixture(scope="module")
+def table():
+    return make_table()
+
+
+@pytest.fixture(scope="module")
+def csv(table):
+    return as_csv(table)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answer every path with the misbehaviour that it names."""
+
+    def do_GET(self):
+        self.server.requests.append(self.path)
+        # The client may give up on us, as it should.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            getattr(self, "answer_" + self.path.strip("/"))(self.server.csv)
+
+    def log_message(self, *args):
+        pass
+
+    def begin(self, length=None, status=200):
+        self.send_response(status)
+        if length is not None:
+            self.send_header("Content-Length", str(length))
+        self.end_headers()
+
+    def answer_whole(self, csv):
+        self.begin(len(csv))
+        self.wfile.write(csv)
+
+    def answer_truncated(self, csv):
+        self.begin(len(csv))
+        self.wfile.write(csv[:100_000])
+
+    def answer_truncated_without_length(self, csv):
+        self.begin()
+        self.wfile.write(csv[: csv.index(b"\n", 100_000) + 1])
+
+    def answer_page(self, csv):
+        page = b"<html><body>Please log in</body></html>"
+        self.begin(len(page))
+        self.wfile.write(page)
+
+    def answer_binary(self, csv):
+        self.begin(4)
+        self.wfile.write(b"\x00\xff\xfe\n")
+
+    def answer_empty(self, csv):
+        self.begin(0)
+
+    def answer_missing(self, csv):
+        self.begin(0, status=404)
+
+    def answer_broken(self, csv):
+        self.begin(0, status=503)
+
+    def answer_recovering(self, csv):
+        if self.server.requests.count(self.path) == 1:
+            self.answer_broken(csv)
+        else:
+            self.answer_whole(csv)
+
+    def answer_not_http(self, csv):
+        self.wfile.write(b"hello\n")
+
+    def answer_silent(self, csv):
+        self.server.closing.wait(10)
+
+    def answer_stuck(self, csv):
+        self.begin(len(csv))
+        self.wfile.write(csv[:1000])
+        self.server.closing.wait(10)
+
+    def answer_trickling(self, csv):
+        self.begin(len(csv))
+        for position in range(200):
+            self.wfile.write(csv[position : position + 1])
+            if self.server.closing.wait(0.05):
+                break
+
+
+@pytest.fixture(scope="module")
+def server(csv):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.csv = csv
+    server.requests = []
+    server.closing = threading.Event()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield server
+    server.closing.set()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def away_from_real_data(monkeypatch):
+    monkeypatch.delenv("SKAE_DATA", raising=False)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+
+@pytest.fixture
+def serve(server, monkeypatch, away_from_real_data):
+    """Point the fetcher at one of the server's behaviours; return the requests it gets."""
+
+    def start(behaviour):
+        server.requests.clear()
+        url = f"http://127.0.0.1:{server.server_address[1]}/{behaviour}"
+        monkeypatch.setattr(datasets, "_URL", url)
+        return server.requests
+
+    return start
+
+
+@pytest.fixture
+def filled_home(tmp_path, csv, away_from_real_data, monkeypatch):
+    """Return a data home that holds a copy, where any use of the network is an error."""
+    monkeypatch.setattr(datasets, "urlopen", None)
+    (tmp_path / "skae").mkdir()
+    (tmp_path / "skae" / "ecg5000.csv").write_bytes(csv)
+    return tmp_path
+
+
+def paths_below(folder):
+    return sorted(path.name for path in folder.rglob("*") if path.name != "skae")
+
+
+# Real data
+
+
+@needs_real_data
+def test_real_data_have_the_documented_shape_and_coding():
+    bunch = fetch_ecg5000()
+    assert bunch.data.shape == (5000, 140)
+    assert bunch.data.dtype == np.float32
+    assert bunch.target.dtype == np.int64
+    assert np.sum(bunch.target == 1) == 2919
+    assert np.sum(bunch.target == -1) == 2081
+    assert bunch.source.startswith("SKAE_DATA: ")
+    assert bunch.source.endswith("ecg5000.npz")
+
+
+@needs_real_data
+def test_first_beat_of_the_public_csv_is_among_the_real_data_as_normal():
+    X, y = fetch_ecg5000(return_X_y=True)
+    same = np.isclose(X[:, :5], FIRST_ROW, rtol=1e-6).all(axis=1)
+    assert_array_equal(y[same], [1])
+
+
+# The folder of SKAE_DATA
+
+
+def save_small_npz(folder):
+    np.savez(folder / "ecg5000.npz", X=np.zeros((3, 140), np.float32), y=np.array([1, 1, 0]))
+
+
+def test_folder_without_the_file_is_an_error_even_where_a_copy_is_cached(
+    filled_home, tmp_path_factory, monkeypatch
+):
+    monkeypatch.setenv("SKAE_DATA", str(tmp_path_factory.mktemp("empty")))
+    with pytest.raises(FileNotFoundError, match=r"ecg5000\.npz.*Copy.*or unset"):
+        fetch_ecg5000(data_home=filled_home)
+
+
+def test_empty_environment_variable_counts_as_unset(filled_home, monkeypatch):
+    monkeypatch.setenv("SKAE_DATA", "")
+    assert fetch_ecg5000(data_home=filled_home).source.startswith("cache: ")
+
+
+def test_wrong_checksum_names_both_and_the_way_out(tmp_path, monkeypatch):
+    save_small_npz(tmp_path)
+    monkeypatch.setenv("SKAE_DATA", str(tmp_path))
+    with pytest.raises(ValueError, match=r"expected the sha256 062af.*found [0-9a-f]{64}.*Copy"):
+        fetch_ecg5000()
+
+
+def test_right_checksum_does_not_excuse_a_wrong_shape(tmp_path, monkeypatch):
+    save_small_npz(tmp_path)
+    sha256 = hashlib.sha256((tmp_path / "ecg5000.npz").read_bytes()).hexdigest()
+    monkeypatch.setenv("SKAE_DATA", str(tmp_path))
+    monkeypatch.setattr(datasets, "_NPZ_SHA256", sha256)
+    with pytest.raises(ValueError, match=r"\(5000, 140\), \[2081, 2919\].*\(3, 140\), \[1, 2\]"):
+        fetch_ecg5000()
+
+
+# The cached copy
+
+
+def test_cached_copy_needs_no_network(filled_home, table):
+    bunch = fetch_ecg5000(data_home=filled_home, download_if_missing=False)
+    assert_array_equal(bunch.data, table[:, :140].astype(np.float32))
+    assert_array_equal(bunch.target, np.where(table[:, 140] == 1, 1, -1))
+    assert bunch.data.dtype == np.float32
+    assert bunch.target.dtype == np.int64
+    assert bunch.source == f"cache: {filled_home / 'skae' / 'ecg5000.csv'}"
+    assert bunch.frame is None
+    assert bunch.target_names == ["abnormal", "normal"]
+    assert "chf07" in bunch.DESCR
+
+
+def test_frames_hold_the_same_as_arrays(filled_home):
+    X, y = fetch_ecg5000(data_home=filled_home, return_X_y=True)
+    bunch = fetch_ecg5000(data_home=filled_home, as_frame=True)
+    assert list(bunch.data.columns) == bunch.feature_names
+    assert list(bunch.frame.columns) == [*bunch.feature_names, "target"]
+    assert_array_equal(bunch.data.to_numpy(), X)
+    assert_array_equal(bunch.target.to_numpy(), y)
+    assert_array_equal(bunch.frame["target"].to_numpy(), y)
+    assert (bunch.data.dtypes == np.float32).all()
+
+
+def test_frames_without_the_bunch(filled_home):
+    X, y = fetch_ecg5000(data_home=filled_home, return_X_y=True, as_frame=True)
+    assert X.columns[-1] == "t139"
+    assert y.name == "target"
+
+
+def test_damaged_copy_is_named_and_kept(filled_home, csv):
+    copy = filled_home / "skae" / "ecg5000.csv"
+    copy.write_bytes(csv[:-50])
+    with pytest.raises(ValueError, match=r"skae.ecg5000\.csv.*Delete that file"):
+        fetch_ecg5000(data_home=filled_home)
+    assert paths_below(filled_home) == ["ecg5000.csv"]
+
+
+def test_no_copy_and_no_download(tmp_path, serve):
+    requests = serve("whole")
+    with pytest.raises(OSError, match=r"Data not found.*`download_if_missing`"):
+        fetch_ecg5000(data_home=tmp_path, download_if_missing=False)
+    assert requests == []
+
+
+def test_arrays_need_no_pandas(filled_home, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    fetch_ecg5000(data_home=filled_home)
+    with pytest.raises(ImportError, match="pandas"):
+        fetch_ecg5000(data_home=filled_home, as_frame=True)
+
+
+# The download
+
+
+def test_download_then_cache(tmp_path, serve, csv, table):
+    requests = serve("whole")
+    first = fetch_ecg5000(data_home=tmp_path)
+    assert first.source == f"download: {datasets._URL}"
+    assert_array_equal(first.data, table[:, :140].astype(np.float32))
+    assert (tmp_path / "skae" / "ecg5000.csv").read_bytes() == csv
+
+    second = fetch_ecg5000(data_home=tmp_path)
+    assert second.source.startswith("cache: ")
+    assert_array_equal(second.data, first.data)
+    assert_array_equal(second.target, first.target)
+    assert requests == ["/whole"]
+    assert paths_below(tmp_path) == ["ecg5000.csv"]
+
+
+def test_data_home_defaults_to_that_of_scikit_learn(tmp_path, serve, monkeypatch):
+    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path))
+    serve("whole")
+    fetch_ecg5000()
+    assert paths_below(tmp_path) == ["ecg5000.csv"]
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "error", "message"),
+    [
+        ("truncated", OSError, r"expected \d{7} bytes.*after 100000"),
+        ("missing", OSError, "404"),
+        ("broken", OSError, "503"),
+        ("not_http", OSError, "BadStatusLine"),
+        ("truncated_without_length", ValueError, r"expected rows and columns \(4998, 141\), found"),
+        ("page", ValueError, r"expected a CSV of 4998 rows.*<html>"),
+        ("binary", ValueError, "expected a CSV of 4998 rows"),
+        ("empty", ValueError, r"expected rows and columns \(4998, 141\), found \(0,\)"),
+    ],
+)
+def test_bad_download_says_so_and_leaves_nothing(tmp_path, serve, behaviour, error, message):
+    serve(behaviour)
+    with pytest.raises(error, match=message) as caught:
+        fetch_ecg5000(data_home=tmp_path, n_retries=0)
+    assert datasets._URL in str(caught.value)
+    assert "Nothing was saved" in str(caught.value)
+    assert paths_below(tmp_path) == []
+
+
+def relabel(line, label):
+    return line.rpartition(b",")[0] + b"," + label
+
+
+def spoil_shape(lines):
+    return lines[:-1]
+
+
+def spoil_labels(lines):
+    return [*lines[:-1], relabel(lines[-1], b"2.0")]
+
+
+def spoil_one_class(lines):
+    return [relabel(line, b"1.0") for line in lines]
+
+
+def spoil_numbers(lines):
+    return [*lines[:-1], b"nan," + lines[-1].partition(b",")[2]]
+
+
+def spoil_first_row(lines):
+    return lines[::-1]
+
+
+def spoil_first_label(lines):
+    return [relabel(lines[0], b"0.0"), *lines[1:]]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (spoil_shape, r"found \(4997, 141\)"),
+        (spoil_labels, r"labels \[0\.0, 1\.0\].*found \[0\.0, 1\.0, 2\.0\]"),
+        (spoil_one_class, r"labels \[0\.0, 1\.0\].*found \[1\.0\]"),
+        (spoil_numbers, "finite numbers, found 1 that are not"),
+        (spoil_first_row, r"first row that begins \[-0\.1125.*found"),
+        (spoil_first_label, r"is labelled 1\.0, found.*labelled 0\.0"),
+    ],
+)
+def test_other_data_of_nearly_the_same_layout_is_refused(
+    tmp_path, serve, server, csv, monkeypatch, spoil, message
+):
+    monkeypatch.setattr(server, "csv", b"\n".join(spoil(csv.splitlines())))
+    serve("whole")
+    with pytest.raises(ValueError, match=message):
+        fetch_ecg5000(data_home=tmp_path)
+    assert paths_below(tmp_path) == []
+
+
+def test_nobody_listens(tmp_path, away_from_real_data, monkeypatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setattr(datasets, "_URL", f"http://127.0.0.1:{port}/ecg.csv")
+    with pytest.raises(OSError, match=r"Could not download.*refused"):
+        fetch_ecg5000(data_home=tmp_path, n_retries=0)
+    assert paths_below(tmp_path) == []
+
+
+@pytest.mark.parametrize("behaviour", ["silent", "stuck", "trickling"])
+def test_slow_server_is_given_up(tmp_path, serve, monkeypatch, behaviour):
+    monkeypatch.setattr(datasets, "_SILENCE_SECONDS", 0.3)
+    monkeypatch.setattr(datasets, "_TOTAL_SECONDS", 0.3)
+    serve(behaviour)
+    start = time.monotonic()
+    with pytest.raises(OSError, match=r"Could not download.*TimeoutError"):
+        fetch_ecg5000(data_home=tmp_path, n_retries=0)
+    assert time.monotonic() - start < 5
+    assert paths_below(tmp_path) == []
+    assert socket.getdefaulttimeout() is None
+
+
+def test_too_large_download_is_given_up(tmp_path, serve, monkeypatch):
+    monkeypatch.setattr(datasets, "_LARGEST_DOWNLOAD", 100_000)
+    serve("whole")
+    with pytest.raises(OSError, match="more than 100000 bytes"):
+        fetch_ecg5000(data_home=tmp_path, n_retries=0)
+    assert paths_below(tmp_path) == []
+
+
+def test_failing_server_is_tried_again(tmp_path, serve):
+    requests = serve("recovering")
+    with pytest.warns(UserWarning, match="Retry downloading"):
+        fetch_ecg5000(data_home=tmp_path, n_retries=1, delay=0)
+    assert len(requests) == 2
+    assert paths_below(tmp_path) == ["ecg5000.csv"]
+
+
+def test_retries_come_to_an_end(tmp_path, serve):
+    requests = serve("broken")
+    with pytest.warns(UserWarning, match="Retry downloading"), pytest.raises(OSError, match="503"):
+        fetch_ecg5000(data_home=tmp_path, n_retries=2, delay=0)
+    assert len(requests) == 3
+
+
+def test_missing_page_is_not_asked_for_again(tmp_path, serve):
+    requests = serve("missing")
+    with pytest.raises(OSError, match="404"):
+        fetch_ecg5000(data_home=tmp_path, n_retries=3, delay=0)
+    assert len(requests) == 1
+
+
+def test_copy_that_cannot_be_saved_leaves_nothing(tmp_path, serve, monkeypatch):
+    def fail(self, target):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(datasets.Path, "replace", fail)
+    serve("whole")
+    with pytest.raises(OSError, match="disk full"):
+        fetch_ecg5000(data_home=tmp_path)
+    assert paths_below(tmp_path) == []
+
+
+@pytest.mark.parametrize("bad", [{"n_retries": -1}, {"delay": -1.0}, {"as_frame": "yes"}])
+def test_fetcher_refuses_bad_parameters(bad):
+    with pytest.raises(ValueError, match=f"The '{next(iter(bad))}' parameter"):
+        fetch_ecg5000(**bad)
+
+
+# Artificial beats
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "anomaly_share", "n_abnormal"),
+    [(1, 0, 0), (1, 1, 1), (40, 0.0, 0), (40, 1.0, 40), (41, 0.25, 10), (300, 0.2, 60)],
+)
+def test_shapes_and_share(n_samples, anomaly_share, n_abnormal):
+    X, y = make_heartbeats(n_samples, anomaly_share=anomaly_share, random_state=0)
+    assert X.shape == (n_samples, 140)
+    assert X.dtype == np.float64
+    assert np.all(np.isfinite(X))
+    assert y.dtype == np.int64
+    assert np.sum(y == -1) == n_abnormal
+    assert np.sum(y == 1) == n_samples - n_abnormal
+
+
+def test_rows_are_shuffled():
+    _, y = make_heartbeats(400, anomaly_share=0.5, random_state=0)
+    assert 70 < np.sum(y[:200] == 1) < 130
+
+
+def test_normal_beat_has_its_waves_where_they_belong():
+    X, _ = make_heartbeats(500, anomaly_share=0, random_state=0)
+    mean = X.mean(axis=0)
+    assert abs(np.argmax(mean) - 70) <= 1
+    assert 0.8 < mean.max() < 1.1
+    assert mean[47] > 0.15  # P
+    assert mean[64] < mean[55]  # Q
+    assert mean[76] < -0.05  # S
+    assert mean[105] > 0.3  # T
+    assert np.abs(mean[:20]).max() < 0.02
+
+
+def test_same_seed_same_beats_and_another_seed_others():
+    X, y = make_heartbeats(50, random_state=3)
+    X_again, y_again = make_heartbeats(50, random_state=np.random.RandomState(3))
+    X_other, _ = make_heartbeats(50, random_state=4)
+    assert_array_equal(X, X_again)
+    assert_array_equal(y, y_again)
+    assert not np.allclose(X, X_other)
+
+
+def test_passed_generator_moves_on():
+    random_state = np.random.RandomState(0)
+    X_first, _ = make_heartbeats(5, random_state=random_state)
+    X_second, _ = make_heartbeats(5, random_state=random_state)
+    assert not np.allclose(X_first, X_second)
+
+
+def test_global_generator_is_left_alone():
+    before = np.random.get_state()
+    make_heartbeats(50, random_state=0)
+    after = np.random.get_state()
+    assert_array_equal(before[1], after[1])
+    assert before[2:] == after[2:]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"n_samples": 0},
+        {"n_samples": 2.5},
+        {"anomaly_share": -0.1},
+        {"anomaly_share": 1.1},
+        {"anomaly_share": np.nan},
+        {"anomaly_share": None},
+        {"random_state": "seed"},
+    ],
+)
+def test_maker_refuses_bad_parameters(bad):
+    with pytest.raises(ValueError, match=f"The '{next(iter(bad))}' parameter"):
+        make_heartbeats(**bad)
+
+
+def linear_errors(normal, X):
+    """Return what four principal components of normal beats leave over of each row."""
+    scaler = MinMaxScaler().fit(normal)
+    normal, X = scaler.transform(normal), scaler.transform(X)
+    components = PCA(4, random_state=0).fit(normal)
+    return np.mean((X - components.inverse_transform(components.transform(X))) ** 2, axis=1)
+
+
+@pytest.mark.parametrize("index", range(len(datasets._ABNORMALITIES)))
+def test_every_kind_of_abnormal_beat_can_be_told(index):
+    random_state = np.random.RandomState(0)
+    kind = np.r_[np.full(200, -1), np.full(200, index)]
+    X = datasets._voltages(datasets._waves_of_kind(kind, random_state), random_state)
+    normal, _ = make_heartbeats(600, anomaly_share=0, random_state=1)
+    assert roc_auc_score(kind >= 0, linear_errors(normal, X)) > 0.9
+
+
+def test_task_is_neither_trivial_nor_hopeless():
+    X_train, y_train = make_heartbeats(1500, random_state=0)
+    X_test, y_test = make_heartbeats(1500, random_state=1)
+    normal = X_train[y_train == 1]
+    forest = make_pipeline(MinMaxScaler(), IsolationForest(random_state=0)).fit(normal)
+    assert 0.85 < roc_auc_score(y_test, forest.score_samples(X_test)) < 0.99
+    assert 0.95 < roc_auc_score(y_test, -linear_errors(normal, X_test)) < 0.995
