@@ -1,0 +1,82 @@
+"""What a label means. Everything that reads y asks here."""
+
+from numbers import Real
+
+import numpy as np
+from sklearn.utils import column_or_1d
+
+from skae._sklearn_compat import is_pandas_na, is_scalar_nan
+
+
+def inlier_mask(y, inlier_label="auto", outlier_label="auto"):
+    """Tell which rows are labelled normal.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Labels. Values within {+1, -1} are scikit-learn's coding: +1 is an inlier.
+    inlier_label, outlier_label : scalar, default="auto"
+        At most one of them names the label of inliers (all else is an outlier) or of outliers
+        (all else is an inlier). Needed for every coding but scikit-learn's.
+
+    Returns
+    -------
+    is_inlier : ndarray of shape (n_samples,), dtype=bool
+
+    Raises
+    ------
+    ValueError
+        If both labels are named, the named label does not occur, y has missing values, or the
+        coding is another than scikit-learn's and no label is named.
+    """
+    labels = column_or_1d(y)
+    # As Python objects: NumPy would take the string "1" for the number.
+    distinct = list(dict.fromkeys(labels.tolist()))
+    if any(label is None or is_scalar_nan(label) or is_pandas_na(label) for label in distinct):
+        raise ValueError("y has missing values: drop those rows, or give them a label.")
+    named_inlier, named_outlier = not _is_auto(inlier_label), not _is_auto(outlier_label)
+    if named_inlier and named_outlier:
+        raise ValueError(
+            "Name one label, the other follows from it: got both "
+            f"inlier_label={inlier_label!r} and outlier_label={outlier_label!r}."
+        )
+    if named_inlier:
+        _check_occurs(inlier_label, distinct, "inlier_label")
+        return _equal(labels, inlier_label)
+    if named_outlier:
+        # A clean training set has no outliers; but two other labels betray a misspelt one.
+        if len(distinct) > 1:
+            _check_occurs(outlier_label, distinct, "outlier_label")
+        return ~_equal(labels, outlier_label)
+    if not all(_is_sklearn_label(label) for label in distinct):
+        raise ValueError(
+            f"y has the labels {_shown(distinct)}, which do not say what is normal: name one with "
+            "inlier_label=... or outlier_label=... (or use scikit-learn's coding, +1 for inliers "
+            "and -1 for outliers)."
+        )
+    return labels == 1
+
+
+def _is_auto(label):
+    return isinstance(label, str) and label == "auto"
+
+
+def _is_sklearn_label(label):
+    return isinstance(label, Real) and not isinstance(label, bool) and label in (1, -1)
+
+
+def _check_occurs(label, distinct, parameter):
+    if label not in distinct:
+        raise ValueError(
+            f"{parameter}={label!r} does not occur in y, which has the labels {_shown(distinct)}."
+        )
+
+
+def _equal(labels, label):
+    # NumPy compares a string with numbers as one False, not as one for each row.
+    return np.broadcast_to(np.asarray(labels == label, dtype=bool), labels.shape)
+
+
+def _shown(distinct):
+    shown = ", ".join(repr(label) for label in distinct[:10])
+    return f"{{{shown}{', ...' if len(distinct) > 10 else ''}}}"
