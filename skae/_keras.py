@@ -1,0 +1,91 @@
+"""The one door to Keras: imported when first needed, and only on TensorFlow."""
+
+import difflib
+import os
+import random
+import sys
+import threading
+from contextlib import contextmanager
+
+# Names that Keras takes beside those that its modules show.
+_SHORT_NAMES = {
+    "losses": ("mae", "mape", "mse", "msle"),
+    "metrics": ("mae", "mape", "mse", "msle"),
+}
+_borrowing_python_random = threading.Lock()
+
+
+def load_keras():
+    """Import Keras and return it; on another backend than TensorFlow, say so in one sentence."""
+    if "keras" not in sys.modules:
+        _refuse_backend(os.environ.get("KERAS_BACKEND", "tensorflow"))
+    try:
+        import keras
+    except ModuleNotFoundError as error:
+        # Keras' own configuration file can name a backend that is not installed.
+        if error.name in ("jax", "torch", "openvino"):
+            _refuse_backend(error.name)
+        raise
+
+    _refuse_backend(keras.backend.backend())
+    return keras
+
+
+def _refuse_backend(backend):
+    if backend != "tensorflow":
+        raise RuntimeError(
+            f"skae needs Keras on its TensorFlow backend, but the backend is {backend!r}: set the "
+            "environment variable KERAS_BACKEND=tensorflow before Keras is first imported."
+        )
+
+
+def is_keras_model(candidate):
+    """Tell whether `candidate` is a `keras.Model`, without loading Keras to find out."""
+    return "keras" in sys.modules and isinstance(candidate, load_keras().Model)
+
+
+def resolve(kind, identifier):
+    """Return what Keras calls `identifier` among its losses, optimizers, activations or metrics.
+
+    Parameters
+    ----------
+    kind : {"activations", "losses", "metrics", "optimizers"}
+        The Keras module to look in.
+    identifier : str, callable or Keras object
+        A name is looked up, anything else is left to Keras.
+
+    Raises
+    ------
+    ValueError
+        If Keras knows no such name; the message suggests the nearest ones.
+    """
+    module = getattr(load_keras(), kind)
+    try:
+        return module.get(identifier)
+    except ValueError as error:
+        if not isinstance(identifier, str):
+            raise
+        known = [name for name in dir(module) if not name.startswith("_")]
+        known += _SHORT_NAMES.get(kind, ())
+        lowered = {name.lower(): name for name in known}
+        nearest = difflib.get_close_matches(identifier.lower(), lowered, n=2)
+        hint = f" Did you mean {' or '.join(repr(lowered[name]) for name in nearest)}?"
+        raise ValueError(
+            f"keras.{kind} has nothing called {identifier!r}.{hint if nearest else ''}"
+        ) from error
+
+
+@contextmanager
+def python_random_borrowed(seed):
+    """Let Python's own generator start from `seed`, and give it back as it was.
+
+    Keras draws the seed of a layer that was given none from there. Models that users build are
+    reproducible by this, and their `random` module never notices.
+    """
+    with _borrowing_python_random:
+        before = random.getstate()
+        random.seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(before)

@@ -1,0 +1,132 @@
+"""Functions that build autoencoders from sizes, and the parts of an autoencoder."""
+
+from itertools import count
+from math import prod
+
+from skae._keras import load_keras, resolve
+
+
+def build_dense(
+    input_shape,
+    *,
+    hidden_layer_sizes,
+    latent_dim,
+    activation,
+    latent_activation,
+    output_activation,
+    dropout,
+    batch_norm,
+    l2,
+    latent_l1,
+    seed,
+):
+    """Build a dense encoder and its mirror image, the decoder, as one functional model.
+
+    Parameters
+    ----------
+    input_shape : tuple of int
+        The shape of one row as the network sees it.
+    hidden_layer_sizes : sequence of int
+        Units of the encoder's hidden layers; the decoder has them the other way round.
+    latent_dim : int
+        Units of the layer in the middle, which is named "latent".
+    activation, latent_activation, output_activation : str, callable or None
+        Keras activations of the hidden layers, the latent layer and the output.
+    dropout : float
+        The share of a hidden layer's units that is dropped in training.
+    batch_norm : bool
+        Whether hidden layers are normalised over the batch, before their activation.
+    l2, latent_l1 : float
+        Penalties of the weights' squares and of the latent code's absolute values.
+    seed : int
+        Of the initial weights and the dropout. Nothing else is random.
+
+    Returns
+    -------
+    autoencoder : keras.Model
+        With the nested models "encoder" and "decoder".
+    """
+    keras = load_keras()
+    seeds = count(seed)
+    n_features = prod(input_shape)
+    one_dimensional = len(input_shape) == 1
+
+    def dense(units, name, **kwargs):
+        return keras.layers.Dense(
+            units,
+            kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
+            kernel_regularizer=keras.regularizers.L2(l2) if l2 else None,
+            name=name,
+            **kwargs,
+        )
+
+    def hidden(tensor, sizes, name):
+        for number, units in enumerate(sizes, start=1):
+            tensor = dense(units, f"{name}_{number}", use_bias=not batch_norm)(tensor)
+            if batch_norm:
+                tensor = keras.layers.BatchNormalization(name=f"{name}_{number}_norm")(tensor)
+            tensor = keras.layers.Activation(
+                resolve("activations", activation), name=f"{name}_{number}_activation"
+            )(tensor)
+            if dropout:
+                tensor = keras.layers.Dropout(
+                    dropout, seed=next(seeds), name=f"{name}_{number}_dropout"
+                )(tensor)
+        return tensor
+
+    def encode(row):
+        flat = row if one_dimensional else keras.layers.Flatten(name="flatten")(row)
+        return dense(
+            latent_dim,
+            "latent",
+            activation=resolve("activations", latent_activation),
+            activity_regularizer=keras.regularizers.L1(latent_l1) if latent_l1 else None,
+        )(hidden(flat, hidden_layer_sizes, "encoder"))
+
+    def decode(code):
+        output = dense(n_features, "output", activation=resolve("activations", output_activation))
+        flat = output(hidden(code, hidden_layer_sizes[::-1], "decoder"))
+        return flat if one_dimensional else keras.layers.Reshape(input_shape, name="row")(flat)
+
+    row = keras.Input(input_shape, name="row")
+    code = keras.Input((latent_dim,), name="code")
+    encoder = keras.Model(row, encode(row), name="encoder")
+    decoder = keras.Model(code, decode(code), name="decoder")
+    whole = keras.Input(input_shape, name="input")
+    return keras.Model(whole, decoder(encoder(whole)), name="autoencoder")
+
+
+BUILDERS = {"dense": build_dense}
+
+
+def encoder_and_decoder(autoencoder):
+    """Return the two halves of a model, or None for what it does not have.
+
+    A model shows its halves by attributes `encoder` and `decoder` (a subclassed model), by nested
+    models of these names, or by a layer named "latent" at which a functional model is cut.
+    """
+    encoder, decoder = (_nested(autoencoder, name) for name in ("encoder", "decoder"))
+    return _cut_at_latent(autoencoder) if encoder is None else (encoder, decoder)
+
+
+def _nested(autoencoder, name):
+    half = getattr(autoencoder, name, None)
+    if isinstance(half, load_keras().layers.Layer):
+        return half
+    return next((layer for layer in autoencoder.layers if layer.name == name), None)
+
+
+def _cut_at_latent(autoencoder):
+    keras = load_keras()
+    names = [layer.name for layer in autoencoder.layers]
+    if "latent" not in names:
+        return None, None
+    if isinstance(autoencoder, keras.Sequential):
+        after = names.index("latent") + 1
+        return keras.Sequential(autoencoder.layers[:after]), keras.Sequential(
+            autoencoder.layers[after:]
+        )
+    if len(getattr(autoencoder, "inputs", None) or ()) != 1:
+        return None, None
+    code = autoencoder.get_layer("latent").output
+    return keras.Model(autoencoder.inputs[0], code), keras.Model(code, autoencoder.outputs[0])

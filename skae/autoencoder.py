@@ -1,0 +1,678 @@
+"""The detector: one autoencoder, fitted and scored as scikit-learn's outlier detectors are."""
+
+import copy
+import warnings
+from math import prod
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skae._keras import is_keras_model
+from skae._sklearn_compat import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    _check_sample_weight,
+    _fit_context,
+)
+from skae.architectures import BUILDERS
+from skae.base import ReconstructionErrorDetector, unchanged_on_failure
+from skae.errors import NAMED_ERRORS, feature_errors, row_errors
+from skae.fitted_state import (
+    ConfigBlueprint,
+    FunctionBlueprint,
+    NetworkState,
+    build_network,
+    pack_parameter,
+    unpack_parameter,
+)
+from skae.thresholds import RULE_CONSTRAINTS
+from skae.training import TrainingOptions, train
+
+# A MinMaxScaler on float32 reaches 1.0000001.
+_UNIT_INTERVAL = (-1e-6, 1 + 1e-6)
+_KERAS_PARAMETERS = ("architecture", "optimizer")
+_ROWS_LOOKED_AT = 4096
+
+
+def _has_half(name):
+    """Return a check for `available_if`: before fit a network is taken to have both halves."""
+
+    def check(detector):
+        network = getattr(detector, "_network", None)
+        return network is None or network.has(name)
+
+    return check
+
+
+class AutoencoderOutlierDetector(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ReconstructionErrorDetector
+):
+    """Outlier detector that scores a row by how badly an autoencoder reconstructs it.
+
+    A neural network learns to reconstruct the rows given to `fit` through a narrow latent layer.
+    Rows unlike those come out distorted: their reconstruction error is large [1]_. Train it on
+    normal rows only (novelty detection; :class:`skae.FitOnInliers` picks them by their labels), or
+    on rows among which a few are anomalies.
+
+    Scale the data first: :class:`~sklearn.preprocessing.MinMaxScaler` or
+    :class:`~sklearn.preprocessing.StandardScaler`, in a pipeline.
+
+    Parameters
+    ----------
+    architecture : {"dense"}, callable or keras.Model, default="dense"
+        The network. "dense" is built from the sizes below. A function is called as
+        `architecture(input_shape, **architecture_params)` and returns a new `keras.Model`, a
+        subclassed one too; it is called again when a pickled detector is loaded. A `keras.Model` is
+        a template: it is cloned with fresh weights and never changed. The parameters from
+        `hidden_layer_sizes` to `latent_l1` are for "dense" only.
+    architecture_params : dict, default=None
+        Keyword arguments for the function.
+    input_shape : tuple of int, default=None
+        How the network sees a row, such as `(140, 1)`. X itself is always 2-D. None means
+        `(n_features,)`.
+    hidden_layer_sizes : int or sequence of int, default=(64, 32)
+        Units of the encoder's hidden layers. The decoder has them the other way round.
+    latent_dim : int, default=8
+        Size of the latent code: the smaller, the less the network can reconstruct.
+    activation : str or callable, default="relu"
+        Activation of the hidden layers, by Keras' name.
+    latent_activation : str or callable, default="linear"
+        Activation of the latent layer.
+    output_activation : str or callable, default="auto"
+        Activation of the output. "auto" is "sigmoid" where the training data lies in [0, 1] and
+        "linear" elsewhere; what was taken is in `output_activation_`.
+    dropout : float, default=0.0
+        Share of each hidden layer's units that is dropped in training, in [0, 1).
+    batch_norm : bool, default=False
+        Whether hidden layers are normalised over the batch.
+    l2 : float, default=0.0
+        Penalty of the squared weights in the loss.
+    latent_l1 : float, default=0.0
+        Penalty of the absolute values of the latent code in the loss: a sparse autoencoder.
+    noise : float, default=0.0
+        Standard deviation, in the units of X, of the Gaussian noise that is added to the inputs in
+        training, but not to what the network shall return: a denoising autoencoder [2]_.
+    loss : str, callable or keras.losses.Loss, default="mse"
+        What training minimises, by Keras' name. "msle" refuses negative values in X.
+    error : {"mse", "mae", "msle"} or callable, default="mse"
+        What a row is scored by. A callable is called with X and its reconstruction and returns the
+        error of each feature of each row; their mean is the error of the row.
+    metrics : sequence of str, callable or keras.metrics.Metric, default=None
+        What else `history_` records.
+    optimizer : str or keras.optimizers.Optimizer, default="adam"
+        An instance is a template: it is never changed.
+    learning_rate : float, default="auto"
+        "auto" is 0.001 over the first half of the steps, falling to zero as a cosine over the
+        second; with an optimizer instance, the instance's own. A float is constant.
+    epochs : int, default="auto"
+        How often training sees all rows. "auto" makes about 2,000 gradient steps, in at least 2
+        and at most 200 epochs.
+    batch_size : int, default=128
+        Rows of one gradient step.
+    trim_fraction : float, default=0.0
+        Share of each batch, in [0, 0.5], that is left out of its loss: the rows reconstructed
+        worst. For training data with anomalies in it.
+    validation_fraction : float, default=0.0
+        Share of the rows, in [0, 1), that is held out of training for the validation curves, early
+        stopping and the threshold.
+    early_stopping : bool, default=False
+        Whether to stop when the validation loss (or, without validation rows, the training loss)
+        improves no more. The best weights are restored.
+    n_iter_no_change : int, default=10
+        Epochs without improvement before early stopping.
+    tol : float, default=0.0
+        What counts as an improvement, in the unit of the loss.
+    threshold : {"auto", "mean_std", "quantile"} or rule, default="auto"
+        The rule of :mod:`skae.thresholds` that sets the offset from the errors of the held-out
+        rows, or of the training rows where none are held out. "auto" is "mean_std".
+    contamination : float, default="auto"
+        Share of outliers among the rows given to `fit`, in (0, 0.5]: the offset is that quantile of
+        all their scores. "auto" leaves the offset to `threshold`.
+    callbacks : sequence of keras.callbacks.Callback, default=None
+        Copied before each fit.
+    warm_start : bool, default=False
+        Whether the next `fit` goes on from the present weights. The optimizer starts anew, and
+        `history_` is appended to.
+    random_state : int, RandomState instance or None, default=None
+        Determines the initial weights, the order of the rows, dropout, noise and held-out rows. An
+        int gives the same scores each time. None starts from the present state of NumPy's global
+        generator, so that `numpy.random.seed` governs it, but does not move that state: two fits
+        between which nobody draws from it are alike.
+    verbose : int, default=0
+        0 is silent, 1 shows one line of progress, 2 one line an epoch.
+
+    Attributes
+    ----------
+    autoencoder_, encoder_, decoder_ : keras.Model
+        The trained network and its halves, where it shows them (see Notes). Changing or training
+        them does not change the detector's scores.
+    history_ : dict of list of float
+        Loss and metrics of each epoch, as Keras records them.
+    offset_ : float
+        `decision_function` is `score_samples` minus this. The threshold of the error is
+        `-offset_`.
+    n_iter_ : int
+        Epochs that the last `fit` ran.
+    output_activation_ : str or callable
+        Of the "dense" network.
+    n_features_in_ : int
+        Number of features seen during `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where X has names that are all strings.
+
+    See Also
+    --------
+    skae.FitOnInliers : Fits a detector, or a pipeline with one, on the rows labelled normal.
+    sklearn.ensemble.IsolationForest : Scores a row by how few random splits isolate it.
+
+    Notes
+    -----
+    Computations run in float32, scores are float64.
+
+    A network shows its halves by attributes `encoder` and `decoder`, by nested models of these
+    names, or by a layer named "latent". Only then `transform` and `inverse_transform` exist.
+
+    `sample_weight` counts in the loss, not in the threshold.
+
+    References
+    ----------
+    .. [1] Hawkins, He, Williams, Baxter (2002). Outlier detection using replicator neural
+           networks. DaWaK 2002.
+    .. [2] Vincent, Larochelle, Bengio, Manzagol (2008). Extracting and composing robust features
+           with denoising autoencoders. ICML 2008.
+
+    Examples
+    --------
+    >>> from skae import AutoencoderOutlierDetector
+    >>> from skae.datasets import make_heartbeats
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import MinMaxScaler
+    >>> X, y = make_heartbeats(500, anomaly_share=0.1, random_state=0)
+    >>> detector = make_pipeline(
+    ...     MinMaxScaler(), AutoencoderOutlierDetector(latent_dim=4, epochs=20, random_state=0)
+    ... )
+    >>> detector.fit(X[y == 1]).predict(X[y == -1][:3])
+    array([-1, -1, -1])
+    """
+
+    _parameter_constraints: dict = {
+        "architecture": [StrOptions(set(BUILDERS)), callable],
+        "architecture_params": [dict, None],
+        "input_shape": [tuple, list, None],
+        "hidden_layer_sizes": [tuple, list, np.ndarray, Interval(Integral, 1, None, closed="left")],
+        "latent_dim": [Interval(Integral, 1, None, closed="left")],
+        "activation": [str, callable],
+        "latent_activation": [str, callable, None],
+        "output_activation": [str, callable, None],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "batch_norm": ["boolean"],
+        "l2": [Interval(Real, 0, None, closed="left")],
+        "latent_l1": [Interval(Real, 0, None, closed="left")],
+        "noise": [Interval(Real, 0, None, closed="left")],
+        "loss": [str, callable],
+        "error": [StrOptions(set(NAMED_ERRORS)), callable],
+        "metrics": [tuple, list, None],
+        "optimizer": [str, HasMethods("apply_gradients")],
+        "learning_rate": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
+        "epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "trim_fraction": [Interval(Real, 0, 0.5, closed="both")],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "early_stopping": ["boolean"],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "threshold": RULE_CONSTRAINTS,
+        "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
+        "callbacks": [tuple, list, None],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        architecture="dense",
+        *,
+        architecture_params=None,
+        input_shape=None,
+        hidden_layer_sizes=(64, 32),
+        latent_dim=8,
+        activation="relu",
+        latent_activation="linear",
+        output_activation="auto",
+        dropout=0.0,
+        batch_norm=False,
+        l2=0.0,
+        latent_l1=0.0,
+        noise=0.0,
+        loss="mse",
+        error="mse",
+        metrics=None,
+        optimizer="adam",
+        learning_rate="auto",
+        epochs="auto",
+        batch_size=128,
+        trim_fraction=0.0,
+        validation_fraction=0.0,
+        early_stopping=False,
+        n_iter_no_change=10,
+        tol=0.0,
+        threshold="auto",
+        contamination="auto",
+        callbacks=None,
+        warm_start=False,
+        random_state=None,
+        verbose=0,
+    ):
+        self.architecture = architecture
+        self.architecture_params = architecture_params
+        self.input_shape = input_shape
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.latent_dim = latent_dim
+        self.activation = activation
+        self.latent_activation = latent_activation
+        self.output_activation = output_activation
+        self.dropout = dropout
+        self.batch_norm = batch_norm
+        self.l2 = l2
+        self.latent_l1 = latent_l1
+        self.noise = noise
+        self.loss = loss
+        self.error = error
+        self.metrics = metrics
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.trim_fraction = trim_fraction
+        self.validation_fraction = validation_fraction
+        self.early_stopping = early_stopping
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.threshold = threshold
+        self.contamination = contamination
+        self.callbacks = callbacks
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, sample_weight=None, X_val=None):
+        """Train the network on the rows of X and set the offset from their errors.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The training rows, best normal ones only. Computed with in float32.
+        y : Ignored
+            Not used, present for API consistency by convention.
+        sample_weight : array-like of shape (n_samples,), default=None
+            What each row counts for in the loss.
+        X_val : array-like of shape (n_validation_samples, n_features), default=None
+            Rows for the validation curves of `history_` and for early stopping. They never set the
+            threshold. Excludes `validation_fraction > 0`.
+
+        Returns
+        -------
+        self : AutoencoderOutlierDetector
+            The fitted detector.
+
+        Raises
+        ------
+        ValueError
+            If the data or a parameter is unfit, or the loss stops being finite.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the network reconstructs no better than the mean of the rows, or its latent layer
+            gives the same code for every row.
+        """
+        with unchanged_on_failure(self):
+            rule = self._checked_rule()
+            X, X_val, sample_weight = self._checked_data(X, X_val, sample_weight)
+            random = self._fresh_random_state()
+            train_rows, held_out = self._split(len(X), random)
+            blueprint, model = self._initial_network(X, random)
+            history = train(
+                model,
+                self._laid_out(X),
+                self._training_options(),
+                rows=train_rows,
+                sample_weight=sample_weight,
+                X_val=self._laid_out(X[held_out] if len(held_out) else X_val),
+                seed=random.randint(2**31 - 1),
+            )
+            self._keep(blueprint, model, history)
+            self._set_offset(rule, X, held_out if len(held_out) else train_rows)
+        return self
+
+    def reconstruction_error(self, X, per_feature=False):
+        """Return how badly the network reconstructs each row, or each feature of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows to reconstruct.
+        per_feature : bool, default=False
+            Whether to return the error of each feature. Their mean is the error of the row.
+
+        Returns
+        -------
+        errors : ndarray of shape (n_samples,) or (n_samples, n_features), float64
+        """
+        X = self._checked_rows(X)
+        network = self._network.compiled
+        if per_feature:
+            return feature_errors(self.error, X, network.reconstruct(X))
+        return network.row_errors(X, self.error)
+
+    def reconstruct(self, X):
+        """Return what the network makes of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows to reconstruct.
+
+        Returns
+        -------
+        X_reconstructed : ndarray of shape (n_samples, n_features), float32
+        """
+        X = self._checked_rows(X)
+        return self._network.compiled.reconstruct(X)
+
+    def transform(self, X):
+        """Return the latent code of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows to encode.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples, n_codes)
+            Of the floating dtype of X.
+        """
+        dtype = np.float64 if getattr(X, "dtype", np.float64) != np.float32 else np.float32
+        X = self._checked_rows(X)
+        return self._network.compiled.encode(X).astype(dtype, copy=False)
+
+    @available_if(_has_half("decoder"))
+    def inverse_transform(self, X):
+        """Return the rows that the decoder makes of latent codes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_codes)
+            Latent codes, as `transform` returns them.
+
+        Returns
+        -------
+        X_original : ndarray of shape (n_samples, n_features), float32
+        """
+        check_is_fitted(self)
+        codes = check_array(X, dtype=np.float32)
+        if codes.shape[1] != self._n_features_out:
+            raise ValueError(
+                f"Latent codes of this detector have {self._n_features_out} columns, "
+                f"got {codes.shape[1]}: give what transform returned."
+            )
+        return self._network.compiled.decode(codes)
+
+    @available_if(_has_half("encoder"))
+    def get_feature_names_out(self, input_features=None):
+        """Return the names of the columns of the latent codes.
+
+        Parameters
+        ----------
+        input_features : Ignored
+            Not used, present for API consistency by convention.
+
+        Returns
+        -------
+        names : ndarray of str
+            Such as "autoencoderoutlierdetector0".
+        """
+        return super().get_feature_names_out(input_features)
+
+    @property
+    def autoencoder_(self):
+        """The trained network."""
+        return self._public("model")
+
+    @property
+    def encoder_(self):
+        """The half of the network that turns rows into latent codes."""
+        return self._public("encoder")
+
+    @property
+    def decoder_(self):
+        """The half of the network that turns latent codes into rows."""
+        return self._public("decoder")
+
+    def _public(self, part):
+        if not hasattr(self, "_network"):
+            raise AttributeError(f"This detector has no {part} yet: call fit first.")
+        found = getattr(self._network.public, part)
+        if found is None:
+            raise AttributeError(f"The fitted network has no {part}.")
+        return found
+
+    @property
+    def _n_features_out(self):
+        return prod(self._network.code_shape)
+
+    def _checked_data(self, X, X_val, sample_weight):
+        """Return the data in float32, after everything that can be checked without training."""
+        if self.validation_fraction > 0 and X_val is not None:
+            raise ValueError(
+                "X_val and validation_fraction > 0 both give validation rows, so give one of them: "
+                f"got X_val and validation_fraction={self.validation_fraction}."
+            )
+        X = self._checked_rows(X, reset=True, ensure_min_samples=2)
+        if _is_msle(self.loss) and X.min() < 0:
+            raise ValueError(
+                "The msle takes logarithms and needs X >= 0, but X has values down to "
+                f"{X.min():.4g}: scale X, for example with MinMaxScaler, or use loss='mse'."
+            )
+        if X_val is not None:
+            X_val = self._checked_rows(X_val)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(
+                sample_weight, X, dtype=np.float32, ensure_non_negative=True
+            )
+            if not sample_weight.any():
+                raise ValueError("sample_weight is zero for every row: nothing is left to learn.")
+        return X, X_val, sample_weight
+
+    def _checked_rows(self, X, reset=False, **kwargs):
+        if not reset:
+            check_is_fitted(self)
+        if getattr(X, "ndim", 2) == 3:
+            raise ValueError(
+                f"X must be 2-D, one row a sample; got shape {X.shape}. Give X.reshape(len(X), -1) "
+                f"and say by input_shape={tuple(X.shape[1:])} how the network shall see a row."
+            )
+        return validate_data(self, X, reset=reset, dtype=np.float32, **kwargs)
+
+    def _row_shape(self, n_features):
+        shape = (n_features,) if self.input_shape is None else tuple(self.input_shape)
+        if prod(shape) != n_features:
+            raise ValueError(
+                f"input_shape={self.input_shape!r} stands for {prod(shape)} values a row, but X "
+                f"has {n_features} features."
+            )
+        return shape
+
+    def _laid_out(self, X):
+        return None if X is None else X.reshape(len(X), *self._row_shape(self.n_features_in_))
+
+    def _fresh_random_state(self):
+        random = check_random_state(self.random_state)
+        # None stands for NumPy's global generator, which is read here but must not be moved.
+        return copy.deepcopy(random) if self.random_state is None else random
+
+    def _split(self, n_samples, random):
+        """Return the rows to train on and the rows held out."""
+        if not self.validation_fraction:
+            return np.arange(n_samples), np.arange(0)
+        n_held_out = max(1, round(self.validation_fraction * n_samples))
+        if n_held_out >= n_samples:
+            raise ValueError(
+                f"validation_fraction={self.validation_fraction} leaves none of the {n_samples} "
+                "rows to train on."
+            )
+        order = random.permutation(n_samples)
+        return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
+
+    def _initial_network(self, X, random):
+        """Return the blueprint of the network, and the model to train."""
+        input_shape = self._row_shape(X.shape[1])
+        if self.warm_start and hasattr(self, "_network"):
+            if self._network.input_shape != input_shape:
+                raise ValueError(
+                    f"warm_start=True goes on with a network for rows of shape "
+                    f"{self._network.input_shape}, but these are of shape {input_shape}: fit with "
+                    "warm_start=False to start anew."
+                )
+            return self._network.blueprint, self._network.build()
+        seed = int(random.randint(2**31 - 1))
+        blueprint = self._blueprint(X, input_shape, seed)
+        return blueprint, build_network(blueprint, input_shape)
+
+    def _blueprint(self, X, input_shape, seed):
+        if is_keras_model(self.architecture):
+            return ConfigBlueprint.of_template(self.architecture, seed)
+        if callable(self.architecture):
+            params = dict(self.architecture_params or {})
+            return FunctionBlueprint(self.architecture, input_shape, params, seed)
+        if self.architecture_params:
+            raise ValueError(
+                f"architecture={self.architecture!r} takes no architecture_params; "
+                f"got {sorted(self.architecture_params)}."
+            )
+        self.output_activation_ = self._chosen_output_activation(X)
+        model = BUILDERS[self.architecture](
+            input_shape,
+            hidden_layer_sizes=_layer_sizes(self.hidden_layer_sizes),
+            latent_dim=self.latent_dim,
+            activation=self.activation,
+            latent_activation=self.latent_activation,
+            output_activation=self.output_activation_,
+            dropout=self.dropout,
+            batch_norm=self.batch_norm,
+            l2=self.l2,
+            latent_l1=self.latent_l1,
+            seed=seed,
+        )
+        return ConfigBlueprint(model.to_json())
+
+    def _chosen_output_activation(self, X):
+        in_unit_interval = X.min() >= _UNIT_INTERVAL[0] and X.max() <= _UNIT_INTERVAL[1]
+        if self.output_activation == "auto":
+            return "sigmoid" if in_unit_interval else "linear"
+        if self.output_activation == "sigmoid" and not in_unit_interval:
+            warnings.warn(
+                "output_activation='sigmoid' reaches values between 0 and 1 only, but X lies in "
+                f"[{X.min():.4g}, {X.max():.4g}]: put a MinMaxScaler before the detector, or use "
+                "output_activation='auto'.",
+                stacklevel=2,
+            )
+        return self.output_activation
+
+    def _training_options(self):
+        return TrainingOptions(
+            loss=self.loss,
+            metrics=tuple(self.metrics or ()),
+            optimizer=self.optimizer,
+            learning_rate=self.learning_rate,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            trim_fraction=self.trim_fraction,
+            noise=self.noise,
+            early_stopping=self.early_stopping,
+            n_iter_no_change=self.n_iter_no_change,
+            tol=self.tol,
+            callbacks=tuple(self.callbacks or ()),
+            verbose=int(self.verbose),
+            label=type(self).__name__,
+        )
+
+    def _keep(self, blueprint, model, history):
+        before = self.history_ if self.warm_start and hasattr(self, "history_") else {}
+        self.n_iter_ = len(history["loss"])
+        self.history_ = {name: before.get(name, []) + values for name, values in history.items()}
+        self._network = NetworkState.of_trained(
+            blueprint, self._row_shape(self.n_features_in_), model
+        )
+
+    def _set_offset(self, rule, X, calibration):
+        """Set the offset from the errors of the rows that the rule, or contamination, looks at."""
+        rows = X if rule is None or len(calibration) == len(X) else X[calibration]
+        errors = self._network.compiled.row_errors(rows, self.error)
+        self.offset_ = self._offset(rule, errors)
+        self._warn_if_useless(rows, errors)
+
+    def _warn_if_useless(self, X, errors):
+        looked_at = slice(None, None, 1 + len(X) // _ROWS_LOOKED_AT)
+        X, error = X[looked_at], errors[looked_at].mean()
+        mean = np.broadcast_to(X.mean(axis=0, dtype=np.float64), X.shape)
+        error_of_mean = row_errors(self.error, X, mean).mean()
+        if error_of_mean == 0:
+            return
+        advice = "Try more epochs, another learning_rate, or scaled data."
+        if error >= error_of_mean:
+            warnings.warn(
+                f"The network reconstructs the rows no better than their mean does (error "
+                f"{error:.4g}, that of the mean {error_of_mean:.4g}). {advice}",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        if self._network.code_shape and not np.ptp(self._network.compiled.encode(X), axis=0).any():
+            warnings.warn(
+                "The latent layer is dead: every row has the same code. Use another "
+                f"latent_activation (now {self.latent_activation!r}). {advice}",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        return state | {name: pack_parameter(state[name]) for name in _KERAS_PARAMETERS}
+
+    def __setstate__(self, state):
+        super().__setstate__(
+            state | {name: unpack_parameter(state[name]) for name in _KERAS_PARAMETERS}
+        )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+# From outside: the wrapper for `set_output` that TransformerMixin puts around `transform` when the
+# class is made would hide the condition.
+AutoencoderOutlierDetector.transform = available_if(_has_half("encoder"))(
+    AutoencoderOutlierDetector.transform
+)
+
+
+def _layer_sizes(sizes):
+    sizes = (sizes,) if isinstance(sizes, Integral) else tuple(sizes)
+    if not all(isinstance(units, Integral) and units > 0 for units in sizes):
+        raise ValueError(f"hidden_layer_sizes must be positive integers, got {sizes}.")
+    return tuple(int(units) for units in sizes)
+
+
+def _is_msle(loss):
+    name = getattr(loss, "name", getattr(loss, "__name__", loss))
+    return str(name).lower().replace("_", "") in ("msle", "meansquaredlogarithmicerror")

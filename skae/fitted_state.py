@@ -1,0 +1,206 @@
+"""A trained network as plain data: how to build it, and its weights.
+
+The arrays are the truth. Live models are built from them when first asked for and are never
+pickled, so that a pickle's bytes depend on nothing but the network, and loading one needs no
+TensorFlow.
+"""
+
+import json
+
+import numpy as np
+
+from skae._keras import is_keras_model, load_keras, python_random_borrowed
+from skae.compiled import CompiledNetwork
+
+
+class ConfigBlueprint:
+    """Builds a network from the configuration that Keras writes of it."""
+
+    def __init__(self, config):
+        self.config = config
+
+    @classmethod
+    def of_template(cls, template, seed):
+        """Return the blueprint of a model with the structure of `template` and weights of its own.
+
+        Raises
+        ------
+        ValueError
+            If Keras cannot build such a model from the template's configuration.
+        """
+        try:
+            blueprint = cls(_config(template, np.random.default_rng(seed)))
+            blueprint.build()
+        except Exception as error:
+            raise ValueError(
+                f"architecture={template.name!r} is a keras.Model that Keras cannot clone "
+                f"({type(error).__name__}: {str(error).splitlines()[0]}). Give a function that "
+                "returns the model instead: architecture=lambda input_shape: ..."
+            ) from error
+        return blueprint
+
+    def build(self):
+        """Build the network with the initial weights that its seeds stand for."""
+        return load_keras().models.model_from_json(self.config)
+
+
+class FunctionBlueprint:
+    """Builds a network by calling the user's function."""
+
+    def __init__(self, function, input_shape, params, seed):
+        self.function = function
+        self.input_shape = input_shape
+        self.params = params
+        self.seed = seed
+
+    def build(self):
+        """Call the function; layers that were given no seed take theirs from ours."""
+        keras = load_keras()
+        with python_random_borrowed(self.seed):
+            model = self.function(self.input_shape, **self.params)
+            if not isinstance(model, keras.Model):
+                raise TypeError(
+                    "architecture must return a keras.Model; "
+                    f"{self.function!r} returned {type(model).__name__}."
+                )
+            _output_shape(model, self.input_shape)  # which builds a model that was not yet
+        return model
+
+
+class NetworkState:
+    """A network's blueprint and weights, and the live models that are built from them.
+
+    Parameters
+    ----------
+    blueprint : ConfigBlueprint or FunctionBlueprint
+        How to build the network.
+    input_shape : tuple of int
+        The shape of one row as the network takes it.
+    weights : list of ndarray
+        As `keras.Model.get_weights` returns them.
+    code_shape : tuple of int or None
+        The shape of one latent code, None for a network that shows no encoder.
+    has_decoder : bool
+        Whether it shows a decoder.
+    """
+
+    def __init__(self, blueprint, input_shape, weights, code_shape, has_decoder):
+        self.blueprint = blueprint
+        self.input_shape = input_shape
+        self.weights = weights
+        self.code_shape = code_shape
+        self.has_decoder = has_decoder
+        self._live = {}
+
+    @classmethod
+    def of_trained(cls, blueprint, input_shape, model):
+        """Return the state of a model that nobody else will change, and keep it for the scores."""
+        compiled = CompiledNetwork(model, input_shape)
+        state = cls(
+            blueprint,
+            input_shape,
+            model.get_weights(),
+            compiled.code_shape,
+            compiled.decoder is not None,
+        )
+        state._live["compiled"] = compiled
+        return state
+
+    def has(self, half):
+        """Tell whether the network shows an "encoder" or a "decoder"; loads no TensorFlow."""
+        return self.code_shape is not None and (half == "encoder" or self.has_decoder)
+
+    @property
+    def compiled(self):
+        """The network that computes scores. Nobody else gets hold of its model."""
+        if "compiled" not in self._live:
+            self._live["compiled"] = CompiledNetwork(self.build(), self.input_shape)
+        return self._live["compiled"]
+
+    @property
+    def public(self):
+        """A second network from the same arrays, for the user to look at, save or change."""
+        if "public" not in self._live:
+            self._live["public"] = CompiledNetwork(self.build(), self.input_shape)
+        return self._live["public"]
+
+    def build(self):
+        """Build the model with its trained weights."""
+        model = build_network(self.blueprint, self.input_shape)
+        model.set_weights(self.weights)
+        return model
+
+    def __getstate__(self):
+        return {**vars(self), "_live": {}}
+
+
+def build_network(blueprint, input_shape):
+    """Build a network, and make sure that what goes in comes out in the same shape.
+
+    Raises
+    ------
+    ValueError
+        If the network cannot take such rows or returns another shape.
+    """
+    model = blueprint.build()
+    came = _output_shape(model, input_shape)
+    if came != input_shape:
+        raise ValueError(
+            f"The network {model.name!r} must return rows of the shape it takes: "
+            f"expected output shape {input_shape}, got {came}."
+        )
+    return model
+
+
+def _output_shape(model, input_shape):
+    try:
+        output = model(np.zeros((2, *input_shape), dtype=np.float32))
+    except Exception as error:
+        raise ValueError(
+            f"The network {model.name!r} does not take rows of shape {input_shape}: {error}"
+        ) from error
+    shape = getattr(output, "shape", None)
+    return tuple(shape[1:]) if shape is not None else type(output).__name__
+
+
+def _config(model, generator=None):
+    """Return Keras' configuration of a model as JSON, with new seeds from `generator`."""
+    config = json.loads(model.to_json())
+    config.pop("compile_config", None)
+    return json.dumps(config if generator is None else _reseeded(config, generator))
+
+
+def _reseeded(config, generator):
+    if isinstance(config, list):
+        return [_reseeded(item, generator) for item in config]
+    if not isinstance(config, dict):
+        return config
+    return {
+        key: int(generator.integers(2**31)) if key == "seed" else _reseeded(item, generator)
+        for key, item in config.items()
+    }
+
+
+def pack_parameter(value):
+    """Return a Keras model or optimizer as plain data, anything else as it is.
+
+    Keras' own pickles carry the time of day: two of one object differ.
+    """
+    if is_keras_model(value):
+        return {"keras_model": _config(value), "weights": value.get_weights()}
+    if hasattr(value, "apply_gradients"):
+        return {"keras_optimizer": json.dumps(load_keras().optimizers.serialize(value))}
+    return value
+
+
+def unpack_parameter(value):
+    """Return what `pack_parameter` was given."""
+    if not isinstance(value, dict):
+        return value
+    if "keras_model" in value:
+        model = ConfigBlueprint(value["keras_model"]).build()
+        model.set_weights(value["weights"])
+        return model
+    if "keras_optimizer" in value:
+        return load_keras().optimizers.deserialize(json.loads(value["keras_optimizer"]))
+    return value
