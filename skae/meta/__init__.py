@@ -1,0 +1,1 @@
+"""Meta-estimators: detectors made of other detectors."""

@@ -1,0 +1,174 @@
+"""What the meta-estimators share: they offer what their inner estimator offers."""
+
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.utils import get_tags
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from skae._sklearn_compat import _safe_set_output
+
+
+def _inner_has(name):
+    def check(meta):
+        getattr(meta._inner, name)  # which says in its own words why it is not there
+        return True
+
+    return check
+
+
+class InnerDetectorMixin(OutlierMixin, BaseEstimator):
+    """Base class of meta-estimators with an `estimator` that `fit` turns into `estimator_`."""
+
+    @property
+    def _inner(self):
+        return vars(self).get("estimator_", self.estimator)
+
+    def __getattr__(self, name):
+        # Only what this class lacks comes here. Fitted attributes and methods, such as `history_`
+        # or `reconstruct`, are the inner estimator's; what fits or sets would go past this one.
+        if name.startswith(("_", "fit", "partial_fit", "set_")) or "estimator" not in vars(self):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        inner = self._inner
+        # A pipeline keeps the offset, the history and the network to its last step.
+        if name.endswith("_") and not hasattr(inner, name):
+            inner = getattr(inner, "_final_estimator", inner)
+        offered = getattr(inner, name)
+        if not name.endswith("_") and not callable(offered):
+            raise AttributeError(f"{name!r} is a parameter of the inner {type(inner).__name__}")
+        return offered
+
+    @available_if(_inner_has("score_samples"))
+    def score_samples(self, X):
+        """Return the inner estimator's score of each row: the higher, the more normal.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows to score.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,), float64
+        """
+        check_is_fitted(self)
+        return self.estimator_.score_samples(X)
+
+    @available_if(_inner_has("decision_function"))
+    def decision_function(self, X):
+        """Return the score of each row less the offset: negative for outliers.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows to judge.
+
+        Returns
+        -------
+        decision : ndarray of shape (n_samples,), float64
+        """
+        check_is_fitted(self)
+        return self.estimator_.decision_function(X)
+
+    @available_if(_inner_has("predict"))
+    def predict(self, X):
+        """Tell inliers (+1) from outliers (-1).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows to judge.
+
+        Returns
+        -------
+        is_inlier : ndarray of shape (n_samples,), int64
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict(X)
+
+    @available_if(_inner_has("transform"))
+    def transform(self, X):
+        """Return what the inner estimator makes of each row, such as its latent code.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows to transform.
+
+        Returns
+        -------
+        X_transformed : ndarray of shape (n_samples, n_codes)
+        """
+        check_is_fitted(self)
+        return self.estimator_.transform(X)
+
+    @available_if(_inner_has("transform"))
+    def fit_transform(self, X, y=None, **fit_params):
+        """Fit on X and y, then transform X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows to fit on and to transform.
+        y : array-like of shape (n_samples,), default=None
+            Passed on to `fit`.
+        **fit_params : dict
+            Passed on to `fit`.
+
+        Returns
+        -------
+        X_transformed : ndarray of shape (n_samples, n_codes)
+        """
+        return self.fit(X, y, **fit_params).transform(X)
+
+    @available_if(_inner_has("transform"))
+    def set_output(self, *, transform=None):
+        """Choose the container that `transform` returns.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"}, default=None
+            None leaves it as it is.
+
+        Returns
+        -------
+        self : estimator instance
+        """
+        for inner in (self.estimator, self._inner):
+            _safe_set_output(inner, transform=transform)
+        return self
+
+    def fit_predict(self, X, y=None, **fit_params):
+        """Fit on X and y, then tell the inliers (+1) of X from its outliers (-1).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows to fit on and to judge.
+        y : array-like of shape (n_samples,), default=None
+            Passed on to `fit`.
+        **fit_params : dict
+            Passed on to `fit`.
+
+        Returns
+        -------
+        is_inlier : ndarray of shape (n_samples,), int64
+        """
+        return self.fit(X, y, **fit_params).predict(X)
+
+    def get_metadata_routing(self):
+        """Return how metadata is passed on to the inner estimator.
+
+        Returns
+        -------
+        routing : MetadataRouter
+        """
+        mapping = MethodMapping().add(caller="fit", callee="fit")
+        return MetadataRouter(owner=self).add(estimator=self.estimator, method_mapping=mapping)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        inner = get_tags(self.estimator)
+        tags.input_tags = inner.input_tags
+        tags.transformer_tags = inner.transformer_tags
+        return tags
