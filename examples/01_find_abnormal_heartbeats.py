@@ -34,9 +34,9 @@ from skae.datasets import fetch_ecg5000, make_heartbeats
 # 140 samples a beat; +1 is a normal beat, -1 an abnormal one. Where the real ones cannot be had,
 # synthesised ones stand in for them.
 try:
-    X, y = fetch_ecg5000(return_X_y=True)
+    X, y = fetch_ecg5000(return_X_y=True, n_retries=0)
     print(f"{len(X)} real heartbeats of ECG5000.")
-except OSError as error:
+except (OSError, ValueError) as error:
     print(f"The real heartbeats of ECG5000 cannot be had here ({error}).")
     print("Synthesised heartbeats are used instead: the figures below say nothing of real ones.")
     X, y = make_heartbeats(5000, anomaly_share=0.4, random_state=0)

@@ -609,7 +609,7 @@ class AutoencoderOutlierDetector(
     def _keep(self, blueprint, model, history):
         before = self.history_ if self.warm_start and hasattr(self, "history_") else {}
         self.n_iter_ = len(history["loss"])
-        self.history_ = {name: before.get(name, []) + values for name, values in history.items()}
+        self.history_ = _joined(before, history) if before else history
         self._network = NetworkState.of_trained(
             blueprint, self._row_shape(self.n_features_in_), model
         )
@@ -671,6 +671,18 @@ def _layer_sizes(sizes):
     if not all(isinstance(units, Integral) and units > 0 for units in sizes):
         raise ValueError(f"hidden_layer_sizes must be positive integers, got {sizes}.")
     return tuple(int(units) for units in sizes)
+
+
+def _joined(before, after):
+    """Append one history to another; a curve that one of them lacks is NaN there."""
+    lengths = [len(before["loss"]), len(after["loss"])]
+    return {
+        name: [
+            *before.get(name, [np.nan] * lengths[0]),
+            *after.get(name, [np.nan] * lengths[1]),
+        ]
+        for name in before | after
+    }
 
 
 def _is_msle(loss):

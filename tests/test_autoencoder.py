@@ -210,6 +210,15 @@ class TestTraining:
         fitted.set_params(warm_start=False).fit(normal)
         assert fitted.history_["loss"] == first
 
+    def test_warm_start_joins_histories_of_other_curves(self, normal):
+        fitted = detector(warm_start=True).fit(normal)
+        fitted.fit(normal, X_val=normal)
+        assert {name: len(values) for name, values in fitted.history_.items()} == {
+            "loss": 6,
+            "val_loss": 6,
+        }
+        assert np.isnan(fitted.history_["val_loss"]).tolist() == [True] * 3 + [False] * 3
+
     def test_warm_start_with_other_features_is_refused(self, normal):
         fitted = detector(warm_start=True).fit(normal)
         with pytest.raises(ValueError, match=r"for rows of shape \(140,\), but.*\(100,\)"):
