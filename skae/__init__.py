@@ -8,11 +8,23 @@ __version__ = "0.1.0.dev0"
 _HOMES = {
     "AutoencoderOutlierDetector": "skae.autoencoder",
     "FitOnInliers": "skae.meta.fit_on_inliers",
+    "ReconstructionOutlierDetector": "skae.reconstruction",
+    "ThresholdedOutlierDetector": "skae.meta.thresholded",
     "show_versions": "skae._versions",
 }
-_MODULES = ("datasets", "thresholds")
+_MODULES = ("datasets", "displays", "preprocessing", "thresholds")
 
-__all__ = ["AutoencoderOutlierDetector", "FitOnInliers", "datasets", "show_versions", "thresholds"]
+__all__ = [
+    "AutoencoderOutlierDetector",
+    "FitOnInliers",
+    "ReconstructionOutlierDetector",
+    "ThresholdedOutlierDetector",
+    "datasets",
+    "displays",
+    "preprocessing",
+    "show_versions",
+    "thresholds",
+]
 
 
 def __getattr__(name):

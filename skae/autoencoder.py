@@ -7,7 +7,6 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -21,8 +20,8 @@ from skae._sklearn_compat import (
     _fit_context,
 )
 from skae.architectures import BUILDERS
-from skae.base import ReconstructionErrorDetector, unchanged_on_failure
-from skae.errors import NAMED_ERRORS, feature_errors, row_errors
+from skae.base import DECISION_CONSTRAINTS, ReconstructionErrorDetector, unchanged_on_failure
+from skae.diagnosis import warn_if_useless
 from skae.fitted_state import (
     ConfigBlueprint,
     FunctionBlueprint,
@@ -31,13 +30,11 @@ from skae.fitted_state import (
     pack_parameter,
     unpack_parameter,
 )
-from skae.thresholds import RULE_CONSTRAINTS
-from skae.training import TrainingOptions, train
+from skae.training import TrainingOptions, join_histories, train
 
 # A MinMaxScaler on float32 reaches 1.0000001.
 _UNIT_INTERVAL = (-1e-6, 1 + 1e-6)
 _KERAS_PARAMETERS = ("architecture", "optimizer")
-_ROWS_LOOKED_AT = 4096
 
 
 def _has_half(name):
@@ -202,6 +199,7 @@ class AutoencoderOutlierDetector(
     """
 
     _parameter_constraints: dict = {
+        **DECISION_CONSTRAINTS,
         "architecture": [StrOptions(set(BUILDERS)), callable],
         "architecture_params": [dict, None],
         "input_shape": [tuple, list, None],
@@ -216,7 +214,6 @@ class AutoencoderOutlierDetector(
         "latent_l1": [Interval(Real, 0, None, closed="left")],
         "noise": [Interval(Real, 0, None, closed="left")],
         "loss": [str, callable],
-        "error": [StrOptions(set(NAMED_ERRORS)), callable],
         "metrics": [tuple, list, None],
         "optimizer": [str, HasMethods("apply_gradients")],
         "learning_rate": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
@@ -227,8 +224,6 @@ class AutoencoderOutlierDetector(
         "early_stopping": ["boolean"],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
-        "threshold": RULE_CONSTRAINTS,
-        "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
         "callbacks": [tuple, list, None],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
@@ -352,41 +347,6 @@ class AutoencoderOutlierDetector(
             self._keep(blueprint, model, history)
             self._set_offset(rule, X, held_out if len(held_out) else train_rows)
         return self
-
-    def reconstruction_error(self, X, per_feature=False):
-        """Return how badly the network reconstructs each row, or each feature of each row.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The rows to reconstruct.
-        per_feature : bool, default=False
-            Whether to return the error of each feature. Their mean is the error of the row.
-
-        Returns
-        -------
-        errors : ndarray of shape (n_samples,) or (n_samples, n_features), float64
-        """
-        X = self._checked_rows(X)
-        network = self._network.compiled
-        if per_feature:
-            return feature_errors(self.error, X, network.reconstruct(X))
-        return network.row_errors(X, self.error)
-
-    def reconstruct(self, X):
-        """Return what the network makes of each row.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The rows to reconstruct.
-
-        Returns
-        -------
-        X_reconstructed : ndarray of shape (n_samples, n_features), float32
-        """
-        X = self._checked_rows(X)
-        return self._network.compiled.reconstruct(X)
 
     def transform(self, X):
         """Return the latent code of each row.
@@ -609,7 +569,7 @@ class AutoencoderOutlierDetector(
     def _keep(self, blueprint, model, history):
         before = self.history_ if self.warm_start and hasattr(self, "history_") else {}
         self.n_iter_ = len(history["loss"])
-        self.history_ = _joined(before, history) if before else history
+        self.history_ = join_histories(before, history) if before else history
         self._network = NetworkState.of_trained(
             blueprint, self._row_shape(self.n_features_in_), model
         )
@@ -617,32 +577,12 @@ class AutoencoderOutlierDetector(
     def _set_offset(self, rule, X, calibration):
         """Set the offset from the errors of the rows that the rule, or contamination, looks at."""
         rows = X if rule is None or len(calibration) == len(X) else X[calibration]
-        errors = self._network.compiled.row_errors(rows, self.error)
+        errors = self._errors(rows)
         self.offset_ = self._offset(rule, errors)
-        self._warn_if_useless(rows, errors)
+        warn_if_useless(self._network.compiled, rows, errors, self.error)
 
-    def _warn_if_useless(self, X, errors):
-        looked_at = slice(None, None, 1 + len(X) // _ROWS_LOOKED_AT)
-        X, error = X[looked_at], errors[looked_at].mean()
-        mean = np.broadcast_to(X.mean(axis=0, dtype=np.float64), X.shape)
-        error_of_mean = row_errors(self.error, X, mean).mean()
-        if error_of_mean == 0:
-            return
-        advice = "Try more epochs, another learning_rate, or scaled data."
-        if error >= error_of_mean:
-            warnings.warn(
-                f"The network reconstructs the rows no better than their mean does (error "
-                f"{error:.4g}, that of the mean {error_of_mean:.4g}). {advice}",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
-        if self._network.code_shape and not np.ptp(self._network.compiled.encode(X), axis=0).any():
-            warnings.warn(
-                "The latent layer is dead: every row has the same code. Use another "
-                f"latent_activation (now {self.latent_activation!r}). {advice}",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
+    def _reconstruct(self, X):
+        return self._network.compiled.reconstruct(X)
 
     def __getstate__(self):
         state = dict(super().__getstate__())
@@ -671,18 +611,6 @@ def _layer_sizes(sizes):
     if not all(isinstance(units, Integral) and units > 0 for units in sizes):
         raise ValueError(f"hidden_layer_sizes must be positive integers, got {sizes}.")
     return tuple(int(units) for units in sizes)
-
-
-def _joined(before, after):
-    """Append one history to another; a curve that one of them lacks is NaN there."""
-    lengths = [len(before["loss"]), len(after["loss"])]
-    return {
-        name: [
-            *before.get(name, [np.nan] * lengths[0]),
-            *after.get(name, [np.nan] * lengths[1]),
-        ]
-        for name in before | after
-    }
 
 
 def _is_msle(loss):

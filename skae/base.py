@@ -1,35 +1,31 @@
-"""The outlier contract, stated once, on top of one abstract method: the errors of rows."""
+"""The outlier contract, stated once, on top of one abstract method: the reconstruction of rows."""
 
 from abc import abstractmethod
 from contextlib import contextmanager
+from numbers import Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted
 
-from skae.thresholds import as_rule
+from skae._sklearn_compat import Interval, StrOptions
+from skae.errors import NAMED_ERRORS, feature_errors, row_errors
+from skae.thresholds import RULE_CONSTRAINTS, as_rule, needs_labels
+
+# Of the parameters that every detector of this kind has.
+DECISION_CONSTRAINTS = {
+    "error": [StrOptions(set(NAMED_ERRORS)), callable],
+    "threshold": RULE_CONSTRAINTS,
+    "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
+}
+
+# Rows reconstructed at a time: enough to fill the processor, few enough to bound the memory.
+_ROWS = 4096
 
 
-class ReconstructionErrorDetector(OutlierMixin, BaseEstimator):
-    """Base class of detectors that score a row by its reconstruction error."""
-
-    @abstractmethod
-    def reconstruction_error(self, X, per_feature=False):
-        """Return how badly each row, or each feature of each row, is reconstructed."""
-
-    def score_samples(self, X):
-        """Return minus the reconstruction error of each row: the higher, the more normal.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The rows to score.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_samples,), float64
-        """
-        return -self.reconstruction_error(X)
+class OffsetMixin:
+    """Decisions on top of `score_samples` and `offset_`."""
 
     def decision_function(self, X):
         """Return `score_samples(X) - offset_`: negative for outliers.
@@ -61,6 +57,73 @@ class ReconstructionErrorDetector(OutlierMixin, BaseEstimator):
         """
         return np.where(self.decision_function(X) < 0, -1, 1)
 
+
+class ReconstructionErrorDetector(OffsetMixin, OutlierMixin, BaseEstimator):
+    """Base class of detectors that score a row by its reconstruction error.
+
+    A subclass has the parameters `error`, `threshold` and `contamination`.
+    """
+
+    @abstractmethod
+    def _checked_rows(self, X):
+        """Return X as an array, or refuse it."""
+
+    @abstractmethod
+    def _reconstruct(self, X):
+        """Return the reconstruction of checked rows, an array of the shape of X."""
+
+    def reconstruct(self, X):
+        """Return what the fitted model makes of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows to reconstruct.
+
+        Returns
+        -------
+        X_reconstructed : ndarray of shape (n_samples, n_features)
+        """
+        X = self._checked_rows(X)
+        return np.concatenate([self._reconstruct(X[rows]) for rows in gen_batches(len(X), _ROWS)])
+
+    def reconstruction_error(self, X, per_feature=False):
+        """Return how badly each row, or each feature of each row, is reconstructed.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows to reconstruct.
+        per_feature : bool, default=False
+            Whether to return the error of each feature. Their mean is the error of the row.
+
+        Returns
+        -------
+        errors : ndarray of shape (n_samples,) or (n_samples, n_features), float64
+        """
+        return self._errors(self._checked_rows(X), feature_errors if per_feature else row_errors)
+
+    def score_samples(self, X):
+        """Return minus the reconstruction error of each row: the higher, the more normal.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows to score.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,), float64
+        """
+        return -self.reconstruction_error(X)
+
+    def _errors(self, X, measure=row_errors):
+        """Return the errors of checked rows, with one batch of reconstructions in memory."""
+        batches = gen_batches(len(X), _ROWS)
+        return np.concatenate(
+            [measure(self.error, X[rows], self._reconstruct(X[rows])) for rows in batches]
+        )
+
     def _checked_rule(self):
         """Return the rule that sets the offset, or None where `contamination` does."""
         if self.contamination != "auto" and self.threshold != "auto":
@@ -69,10 +132,11 @@ class ReconstructionErrorDetector(OutlierMixin, BaseEstimator):
                 f"contamination={self.contamination!r} and threshold={self.threshold!r}."
             )
         rule = as_rule(self.threshold)
-        if getattr(rule, "needs_labels", False):
+        if needs_labels(rule):
             raise ValueError(
                 f"threshold={self.threshold!r} learns from labels, which {type(self).__name__} "
-                "never sees: use a rule without labels, such as 'mean_std' or 'quantile'."
+                "never sees: use a rule without labels, such as 'mean_std', or put the detector in "
+                "ThresholdedOutlierDetector(detector, rule), which passes y on to the rule."
             )
         return rule if self.contamination == "auto" else None
 

@@ -1,12 +1,8 @@
-"""Compiled forward passes of a network, batch by batch."""
+"""Compiled forward passes of a network."""
 
 import numpy as np
 
 from skae.architectures import encoder_and_decoder
-from skae.errors import row_errors
-
-# Rows in one forward pass: large enough to fill the processor, small enough to bound memory.
-_ROWS = 4096
 
 
 class CompiledNetwork:
@@ -36,43 +32,29 @@ class CompiledNetwork:
 
     def reconstruct(self, X):
         """Return what the network makes of each row, an array of the shape of X."""
-        return np.concatenate([output for _, output in self._batches(self.model, X)])
-
-    def row_errors(self, X, error):
-        """Return the error of each row, one batch of reconstructions in memory at a time."""
-        return np.concatenate(
-            [row_errors(error, X[rows], output) for rows, output in self._batches(self.model, X)]
-        )
+        return self._call(self.model, X, self.input_shape)
 
     def encode(self, X):
         """Return the latent code of each row, flat, of shape (n_samples, n_codes)."""
-        return np.concatenate([output for _, output in self._batches(self.encoder, X)])
+        return self._call(self.encoder, X, self.input_shape)
 
     def decode(self, codes):
         """Return the row that the decoder makes of each flat latent code."""
-        batches = self._batches(self.decoder, codes, self.code_shape)
-        return np.concatenate([output for _, output in batches])
+        return self._call(self.decoder, codes, self.code_shape)
 
     def _code_shape(self):
         codes = self.encoder(np.zeros((2, *self.input_shape), dtype=np.float32))
         return tuple(codes.shape[1:])
 
-    def _batches(self, model, X, shape=None):
-        shape = shape or self.input_shape
-        forward = self._forward(model, shape)
-        for start in range(0, len(X), _ROWS):
-            rows = slice(start, start + _ROWS)
-            batch = X[rows].reshape(-1, *shape)
-            # A lone row would take another floating-point path than the same row among others.
-            padded = np.repeat(batch, 2, axis=0) if len(batch) == 1 else batch
-            yield rows, np.asarray(forward(padded))[: len(batch)].reshape(len(batch), -1)
-
-    def _forward(self, model, shape):
+    def _call(self, model, X, shape):
         if id(model) not in self._compiled:
             self._compiled[id(model)] = compiled(
                 lambda rows: model(rows, training=False), (None, *shape), "float32"
             )
-        return self._compiled[id(model)]
+        # A lone row would take another floating-point path than the same row among others.
+        rows = np.repeat(X, 2, axis=0) if len(X) == 1 else X
+        output = self._compiled[id(model)](rows.reshape(-1, *shape))
+        return np.asarray(output)[: len(X)].reshape(len(X), -1)
 
 
 def compiled(function, shape, dtype):

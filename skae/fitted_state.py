@@ -135,21 +135,26 @@ class NetworkState:
 
 
 def build_network(blueprint, input_shape):
-    """Build a network, and make sure that what goes in comes out in the same shape.
+    """Build a network, and make sure that what goes in comes out in the same shape."""
+    model = blueprint.build()
+    check_reconstructs(model, input_shape)
+    return model
+
+
+def check_reconstructs(model, input_shape):
+    """Make sure that a network takes rows of `input_shape` and returns rows of that shape.
 
     Raises
     ------
     ValueError
-        If the network cannot take such rows or returns another shape.
+        If it does not.
     """
-    model = blueprint.build()
     came = _output_shape(model, input_shape)
     if came != input_shape:
         raise ValueError(
             f"The network {model.name!r} must return rows of the shape it takes: "
             f"expected output shape {input_shape}, got {came}."
         )
-    return model
 
 
 def _output_shape(model, input_shape):

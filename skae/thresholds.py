@@ -10,11 +10,12 @@ from numbers import Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
+from sklearn.metrics import precision_recall_curve, roc_curve
 from sklearn.utils import check_array
 
 from skae._sklearn_compat import HasMethods, Interval, StrOptions, validate_parameter_constraints
 
-__all__ = ["MeanStd", "Quantile", "ThresholdRule", "as_rule"]
+__all__ = ["FBeta", "MeanStd", "Quantile", "ThresholdRule", "Youden", "as_rule"]
 
 
 class ThresholdRule(BaseEstimator):
@@ -31,7 +32,8 @@ class ThresholdRule(BaseEstimator):
         errors : array-like of shape (n_samples,)
             Reconstruction errors; for any detector, minus its `score_samples`.
         is_outlier : array-like of shape (n_samples,), dtype=bool, default=None
-            Which rows are known outliers. Rules without labels ignore it.
+            Which rows are known outliers. Needed by the rules that learn from labels
+            (`needs_labels`), ignored by the others.
 
         Returns
         -------
@@ -41,8 +43,8 @@ class ThresholdRule(BaseEstimator):
         Raises
         ------
         ValueError
-            If a parameter of the rule is out of range, or the errors are empty, not finite or not
-            one-dimensional.
+            If a parameter of the rule is out of range; if the errors are empty, not finite or not
+            one-dimensional; if labels are needed and there are none, or of one class only.
         """
         validate_parameter_constraints(
             self._parameter_constraints, self.get_params(deep=False), type(self).__name__
@@ -52,11 +54,33 @@ class ThresholdRule(BaseEstimator):
             raise ValueError(
                 f"errors must have one dimension, one error a row; got {errors.shape}."
             )
+        if self.needs_labels:
+            is_outlier = _checked_labels(self, errors, is_outlier)
         return float(self._threshold(errors, is_outlier))
 
     @abstractmethod
     def _threshold(self, errors, is_outlier):
         """Return the threshold of checked errors."""
+
+
+def _checked_labels(rule, errors, is_outlier):
+    if is_outlier is None:
+        raise ValueError(
+            f"{rule!r} learns from labels and got none: give y, or use a rule without labels such "
+            "as MeanStd() or Quantile()."
+        )
+    is_outlier = np.asarray(is_outlier)
+    if is_outlier.dtype != bool or is_outlier.shape != errors.shape:
+        raise ValueError(
+            f"is_outlier must be an array of {len(errors)} booleans, one for each error; got "
+            f"shape {is_outlier.shape} of dtype {is_outlier.dtype}."
+        )
+    if is_outlier.all() or not is_outlier.any():
+        raise ValueError(
+            f"{rule!r} needs rows of both classes, but all {len(errors)} rows are "
+            f"{'outliers' if is_outlier.all() else 'inliers'}."
+        )
+    return is_outlier
 
 
 class MeanStd(ThresholdRule):
@@ -107,7 +131,79 @@ class Quantile(ThresholdRule):
         return np.quantile(errors, self.q)
 
 
-_SHORT_CUTS = {"auto": MeanStd, "mean_std": MeanStd, "quantile": Quantile}
+class Youden(ThresholdRule):
+    """Threshold at the point of the ROC curve with the largest TPR - FPR, from labels.
+
+    Youden's J [1]_: the share of outliers that are flagged less the share of inliers that are.
+    The threshold lies in the middle between the errors on its two sides.
+
+    References
+    ----------
+    .. [1] Youden (1950). Index for rating diagnostic tests. Cancer 3(1).
+
+    Examples
+    --------
+    >>> from skae.thresholds import Youden
+    >>> Youden().threshold([1.0, 2.0, 4.0, 5.0], is_outlier=[False, False, True, True])
+    3.0
+    """
+
+    needs_labels = True
+
+    def _threshold(self, errors, is_outlier):
+        false_positives, true_positives, cuts = roc_curve(
+            is_outlier, errors, drop_intermediate=False
+        )
+        return _below(cuts[np.argmax(true_positives - false_positives)], errors)
+
+
+class FBeta(ThresholdRule):
+    """Threshold with the best F-beta score of the outliers, from labels.
+
+    The threshold lies in the middle between the errors on its two sides.
+
+    Parameters
+    ----------
+    beta : float, default=1.0
+        How many times as important recall is as precision.
+
+    Examples
+    --------
+    >>> from skae.thresholds import FBeta
+    >>> FBeta().threshold([1.0, 2.0, 4.0, 5.0], is_outlier=[False, True, False, True])
+    1.5
+    """
+
+    _parameter_constraints: dict = {"beta": [Interval(Real, 0, None, closed="neither")]}
+    needs_labels = True
+
+    def __init__(self, beta=1.0):
+        self.beta = beta
+
+    def _threshold(self, errors, is_outlier):
+        precision, recall, cuts = precision_recall_curve(is_outlier, errors)
+        weight = self.beta**2
+        # Without true positives both are zero, and so is the score.
+        denominator = np.maximum(weight * precision + recall, np.finfo(float).tiny)
+        score = (1 + weight) * precision * recall / denominator
+        return _below(cuts[np.argmax(score[:-1])], errors)
+
+
+def _below(cut, errors):
+    """Return a threshold that flags the errors from `cut` upwards, and no other."""
+    lower = errors[errors < cut]
+    if not np.isfinite(cut):
+        return errors.max()
+    return (cut + lower.max()) / 2 if len(lower) else np.nextafter(cut, -np.inf)
+
+
+_SHORT_CUTS = {
+    "auto": MeanStd,
+    "fbeta": FBeta,
+    "mean_std": MeanStd,
+    "quantile": Quantile,
+    "youden": Youden,
+}
 
 # What a parameter that takes a rule accepts.
 RULE_CONSTRAINTS = [StrOptions(set(_SHORT_CUTS)), HasMethods("threshold")]
@@ -118,7 +214,7 @@ def as_rule(rule):
 
     Parameters
     ----------
-    rule : {"auto", "mean_std", "quantile"} or rule
+    rule : {"auto", "mean_std", "quantile", "youden", "fbeta"} or rule
         "auto" is the same as "mean_std", the mean plus one standard deviation.
 
     Returns
@@ -145,3 +241,8 @@ def as_rule(rule):
             f"{rule!r}."
         )
     return clone(rule, safe=False)
+
+
+def needs_labels(rule):
+    """Tell whether a rule learns from labels."""
+    return getattr(rule, "needs_labels", False)

@@ -105,6 +105,18 @@ def train(model, X, options, *, rows=None, sample_weight=None, X_val=None, seed=
     return {name: list(values) for name, values in model.history.history.items()}
 
 
+def join_histories(before, after):
+    """Append one history to another; a curve that one of them lacks is NaN there."""
+    lengths = [len(before["loss"]), len(after["loss"])]
+    return {
+        name: [
+            *before.get(name, [np.nan] * lengths[0]),
+            *after.get(name, [np.nan] * lengths[1]),
+        ]
+        for name in before | after
+    }
+
+
 def compile_model(model, options, n_steps):
     """Give the model its loss, metrics and a fresh optimizer."""
     loss = resolve("losses", options.loss)

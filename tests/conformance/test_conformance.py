@@ -1,10 +1,18 @@
 """scikit-learn's own checks, for every estimator; parameters and exceptions in one place."""
 
 import pytest
+from sklearn.decomposition import PCA
+from sklearn.ensemble import IsolationForest
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skae import AutoencoderOutlierDetector, FitOnInliers
+from skae import (
+    AutoencoderOutlierDetector,
+    FitOnInliers,
+    ReconstructionOutlierDetector,
+    ThresholdedOutlierDetector,
+)
+from skae.preprocessing import GlobalMinMaxScaler
 
 # The checks fit on noise and on a handful of rows, of which there is nothing to learn.
 pytestmark = pytest.mark.filterwarnings(
@@ -14,6 +22,10 @@ pytestmark = pytest.mark.filterwarnings(
 ESTIMATORS = [
     AutoencoderOutlierDetector(),
     FitOnInliers(AutoencoderOutlierDetector(), inlier_label=1),
+    ReconstructionOutlierDetector(PCA(1)),
+    ThresholdedOutlierDetector(IsolationForest(n_estimators=10, random_state=0), "mean_std"),
+    ThresholdedOutlierDetector(ReconstructionOutlierDetector(PCA(1)), "quantile"),
+    GlobalMinMaxScaler(),
 ]
 
 MINI_BATCHES = (

@@ -1,0 +1,7 @@
+"""Displays: pictures of a detector that hand back their numbers by `frame()`."""
+
+from skae.displays.error_distribution import ErrorDistributionDisplay
+from skae.displays.reconstruction import ReconstructionDisplay
+from skae.displays.training_history import TrainingHistoryDisplay
+
+__all__ = ["ErrorDistributionDisplay", "ReconstructionDisplay", "TrainingHistoryDisplay"]

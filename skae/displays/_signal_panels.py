@@ -1,0 +1,60 @@
+"""Panels that show a row as a signal beside its reconstruction; they know arrays and axes only."""
+
+from skae.displays._drawing import BLACK, BLUE, VERMILION
+
+_INCHES_A_ROW = 2.0
+
+
+def signal_panels(plt, shape):
+    """Return a new figure and its axes: as many rows and columns, with shared scales."""
+    n_rows, n_columns = shape
+    figure, axes = plt.subplots(
+        n_rows,
+        n_columns,
+        squeeze=False,
+        sharex=True,
+        figsize=(7.0 if n_columns == 1 else 10.0, 1.0 + _INCHES_A_ROW * n_rows),
+        layout="constrained",
+    )
+    # Equal scales let the eye compare errors; residuals, which are smaller, have their own.
+    for panels in axes:
+        for column, panel in enumerate(panels):
+            first = axes[0, 2] if column == 2 else axes[0, 0]
+            if panel is not first:
+                panel.sharey(first)
+    return figure, axes
+
+
+def draw_shaded(panels, x, row, reconstruction, title):
+    """Draw a row and its reconstruction into one panel, the area between them shaded."""
+    (panel,) = panels
+    panel.plot(x, row, color=BLUE, label="original")
+    panel.plot(x, reconstruction, color=VERMILION, linestyle="--", label="reconstruction")
+    panel.fill_between(
+        x, row, reconstruction, color=VERMILION, alpha=0.3, linewidth=0, label="difference"
+    )
+    panel.set_title(title, loc="left", fontsize="medium")
+    panel.margins(x=0.01)
+
+
+def draw_side_by_side(panels, x, row, reconstruction, title):
+    """Draw a row, its reconstruction and what remains into three panels."""
+    residual = row - reconstruction
+    for panel, values, color in zip(
+        panels, (row, reconstruction, residual), (BLUE, VERMILION, BLACK), strict=True
+    ):
+        panel.plot(x, values, color=color)
+        panel.margins(x=0.01)
+    panels[2].fill_between(x, residual, 0.0, color=VERMILION, alpha=0.3, linewidth=0)
+    captions = (f"{title}\noriginal", "reconstruction", "residual (original - reconstruction)")
+    for panel, caption in zip(panels, captions, strict=True):
+        panel.set_title(caption, loc="left", fontsize="medium")
+
+
+def draw_legend(panel, *, beside_panels):
+    """Explain the colours once: above the panels of a figure of our own, or in the panel."""
+    if beside_panels:
+        handles, labels = panel.get_legend_handles_labels()
+        panel.figure.legend(handles, labels, loc="outside upper right", ncols=len(labels))
+    else:
+        panel.legend()

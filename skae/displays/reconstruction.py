@@ -1,0 +1,329 @@
+"""Rows seen as signals, beside what a detector makes of them."""
+
+from numbers import Real
+
+import numpy as np
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils.validation import check_is_fitted
+
+from skae._labels import inlier_mask
+from skae.displays._drawing import import_pyplot
+from skae.displays._signal_panels import draw_legend, draw_shaded, draw_side_by_side, signal_panels
+from skae.displays._through import error_name, inverted, is_invertible, split_pipeline, transformed
+
+_MOST_ROWS = 25
+_DETECTORS_UNITS = "transformed value"
+
+
+class ReconstructionDisplay:
+    """Rows beside their reconstructions, with the area between them shaded.
+
+    Make one with :meth:`from_estimator` or :meth:`from_predictions`. All parameters are stored as
+    attributes.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        The rows.
+    X_reconstructed : ndarray of shape (n_samples, n_features)
+        What the detector makes of them.
+    errors : ndarray of shape (n_samples,), default=None
+        The error of each row; shown in its title.
+    is_inlier : ndarray of shape (n_samples,), dtype=bool, default=None
+        Which rows the detector takes for normal; shown in their titles.
+    row_names : sequence, default=None
+        Names of the rows. None numbers them from 0.
+    feature_names : sequence, default=None
+        Names of the features in :meth:`frame`. None numbers them from 0.
+    value_name : str, default="value"
+        Label of the vertical axes.
+    error_name : str, default="error"
+        What the error is called in the titles.
+
+    Attributes
+    ----------
+    axes_ : ndarray of matplotlib Axes, of shape (n_samples,) or (n_samples, 3)
+        The panels; three a row with `residual=True`.
+    figure_ : matplotlib Figure
+        The figure with the panels.
+
+    See Also
+    --------
+    skae.displays.ErrorDistributionDisplay : How the errors of rows are distributed.
+    skae.displays.TrainingHistoryDisplay : Loss and metrics of each epoch.
+
+    Examples
+    --------
+    >>> from skae import AutoencoderOutlierDetector, FitOnInliers
+    >>> from skae.datasets import make_heartbeats
+    >>> from skae.displays import ReconstructionDisplay
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import MinMaxScaler
+    >>> X, y = make_heartbeats(200, random_state=0)
+    >>> detector = AutoencoderOutlierDetector(
+    ...     epochs=5, batch_size=16, learning_rate=0.01, random_state=0
+    ... )
+    >>> detector = FitOnInliers(make_pipeline(MinMaxScaler(), detector)).fit(X, y)
+    >>> display = ReconstructionDisplay.from_estimator(detector, X[:2])
+    >>> display.frame().columns.to_list()
+    ['row', 'feature', 'value', 'reconstruction', 'residual']
+    >>> display.axes_.shape
+    (2,)
+    """
+
+    def __init__(
+        self,
+        *,
+        X,
+        X_reconstructed,
+        errors=None,
+        is_inlier=None,
+        row_names=None,
+        feature_names=None,
+        value_name="value",
+        error_name="error",
+    ):
+        self.X = X
+        self.X_reconstructed = X_reconstructed
+        self.errors = errors
+        self.is_inlier = is_inlier
+        self.row_names = row_names
+        self.feature_names = feature_names
+        self.value_name = value_name
+        self.error_name = error_name
+
+    @classmethod
+    def from_estimator(cls, estimator, X, *, residual=False, sample_rate=None, ax=None):
+        """Draw rows and what a fitted detector makes of them.
+
+        Values are in the units of X: what a pipeline did to them before the detector is taken
+        back. Where a step cannot be inverted, they are drawn as the detector sees them, and the
+        axes say so. Verdict and error in the titles are always those of the whole estimator.
+
+        Parameters
+        ----------
+        estimator : estimator
+            A fitted detector that has `reconstruct`, such as
+            :class:`skae.AutoencoderOutlierDetector`, or a pipeline or meta-estimator with one
+            inside.
+        X : array-like of shape (n_samples, n_features)
+            The few rows to show. Names in a DataFrame's index go into the titles.
+        residual : bool, default=False
+            Whether original, reconstruction and residual stand side by side, instead of original
+            and reconstruction in one panel.
+        sample_rate : float, default=None
+            Samples a second, for an axis in seconds. None counts the features.
+        ax : array-like of matplotlib Axes, default=None
+            One for each row, three with `residual=True`. None makes a new figure.
+
+        Returns
+        -------
+        display : ReconstructionDisplay
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        TypeError
+            If the detector in it has no `reconstruct`.
+        ValueError
+            If there are more than 25 rows, or their width is wrong.
+        """
+        import_pyplot(cls.__name__)
+        check_is_fitted(estimator)
+        transforms, detector = split_pipeline(estimator)
+        if not hasattr(detector, "reconstruct"):
+            raise TypeError(
+                f"{type(detector).__name__} has no `reconstruct`: {cls.__name__} needs a detector "
+                "that reconstructs rows, such as skae.AutoencoderOutlierDetector."
+            )
+        _check_few_rows(X)
+        inputs = transformed(transforms, X)
+        reconstruction = detector.reconstruct(inputs)
+        original, value_name, feature_names = np.asarray(inputs), _DETECTORS_UNITS, None
+        if is_invertible(transforms, original):
+            original, reconstruction = (
+                inverted(transforms, values) for values in (original, reconstruction)
+            )
+            value_name, feature_names = "value", getattr(X, "columns", None)
+        display = cls(
+            X=np.asarray(original, dtype=np.float64),
+            X_reconstructed=np.asarray(reconstruction, dtype=np.float64),
+            errors=-estimator.score_samples(X),
+            is_inlier=estimator.predict(X) == 1,
+            row_names=_row_names(X),
+            feature_names=feature_names,
+            value_name=value_name,
+            error_name=error_name(estimator).removeprefix("reconstruction "),
+        )
+        return display.plot(ax, residual=residual, sample_rate=sample_rate)
+
+    @classmethod
+    def from_predictions(
+        cls,
+        X,
+        X_reconstructed,
+        *,
+        errors=None,
+        y_pred=None,
+        value_name="value",
+        residual=False,
+        sample_rate=None,
+        ax=None,
+    ):
+        """Draw rows and reconstructions that are already at hand.
+
+        Parameters
+        ----------
+        X, X_reconstructed : array-like of shape (n_samples, n_features)
+            The few rows to show, and what some model made of them.
+        errors : array-like of shape (n_samples,), default=None
+            The error of each row; shown in its title.
+        y_pred : array-like of shape (n_samples,), default=None
+            The verdict on each row as `predict` returns it: +1 for inliers, -1 for outliers.
+        value_name : str, default="value"
+            Label of the vertical axes, such as "voltage (mV)".
+        residual : bool, default=False
+            Whether original, reconstruction and residual stand side by side, instead of original
+            and reconstruction in one panel.
+        sample_rate : float, default=None
+            Samples a second, for an axis in seconds. None counts the features.
+        ax : array-like of matplotlib Axes, default=None
+            One for each row, three with `residual=True`. None makes a new figure.
+
+        Returns
+        -------
+        display : ReconstructionDisplay
+
+        Raises
+        ------
+        ValueError
+            If there are more than 25 rows, or shapes do not agree.
+        """
+        import_pyplot(cls.__name__)
+        _check_few_rows(X)
+        row_names, feature_names = _row_names(X), getattr(X, "columns", None)
+        X = check_array(X, dtype=np.float64, input_name="X")
+        reconstructed = check_array(X_reconstructed, dtype=np.float64, input_name="X_reconstructed")
+        if X.shape != reconstructed.shape:
+            raise ValueError(
+                f"X has shape {X.shape}, X_reconstructed {reconstructed.shape}: they must agree."
+            )
+        if errors is not None:
+            check_consistent_length(X, errors)
+            errors = column_or_1d(errors)
+        if y_pred is not None:
+            check_consistent_length(X, y_pred)
+            y_pred = inlier_mask(y_pred)
+        display = cls(
+            X=X,
+            X_reconstructed=reconstructed,
+            errors=errors,
+            is_inlier=y_pred,
+            row_names=row_names,
+            feature_names=feature_names,
+            value_name=value_name,
+        )
+        return display.plot(ax, residual=residual, sample_rate=sample_rate)
+
+    def plot(self, ax=None, *, residual=False, sample_rate=None):
+        """Draw the rows, one panel or three for each.
+
+        Parameters
+        ----------
+        ax : array-like of matplotlib Axes, default=None
+            One for each row, three with `residual=True`. None makes a new figure, in which all
+            rows have the same scale.
+        residual : bool, default=False
+            Whether original, reconstruction and residual stand side by side, instead of original
+            and reconstruction in one panel.
+        sample_rate : float, default=None
+            Samples a second, for an axis in seconds. None counts the features.
+
+        Returns
+        -------
+        self : ReconstructionDisplay
+        """
+        x, xlabel = self._positions(sample_rate)
+        figure, axes = self._figure_and_panels(ax, n_columns=3 if residual else 1)
+        draw = draw_side_by_side if residual else draw_shaded
+        for panels, title, row, reconstruction in zip(
+            axes, self._titles(), self.X, self.X_reconstructed, strict=True
+        ):
+            draw(panels, x, row, reconstruction, title)
+            panels[0].set_ylabel(self.value_name)
+        for panel in axes[-1]:
+            panel.set_xlabel(xlabel)
+        if not residual:
+            draw_legend(axes[0, 0], beside_panels=ax is None)
+        self.figure_, self.axes_ = figure, axes if residual else axes[:, 0]
+        return self
+
+    def _figure_and_panels(self, ax, n_columns):
+        caller = type(self).__name__
+        plt = import_pyplot(caller)
+        shape = (len(self.X), n_columns)
+        if ax is None:
+            return signal_panels(plt, shape)
+        axes = np.array(ax, dtype=object)
+        if axes.size != shape[0] * shape[1] or not all(hasattr(a, "plot") for a in axes.flat):
+            raise ValueError(
+                f"{caller} draws {shape[0]} rows in {n_columns} panels each: ax must be "
+                f"{shape[0] * shape[1]} matplotlib axes, got {axes.size}."
+            )
+        return axes.flat[0].figure, axes.reshape(shape)
+
+    def _titles(self):
+        names = range(len(self.X)) if self.row_names is None else self.row_names
+        for position, name in enumerate(names):
+            facts = []
+            if self.is_inlier is not None:
+                facts.append("inlier" if self.is_inlier[position] else "outlier")
+            if self.errors is not None:
+                facts.append(f"{self.error_name} {self.errors[position]:.3g}")
+            yield f"row {name}: {', '.join(facts)}" if facts else f"row {name}"
+
+    def _positions(self, sample_rate):
+        positions = np.arange(self.X.shape[1])
+        if sample_rate is None:
+            return positions, "feature index"
+        if not (isinstance(sample_rate, Real) and sample_rate > 0):
+            raise ValueError(f"sample_rate must be None or a number > 0, got {sample_rate!r}.")
+        return positions / sample_rate, "time (s)"
+
+    def frame(self):
+        """Return the rows and their reconstructions as a table.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            One row a value: row, feature, value, reconstruction, and residual (value less
+            reconstruction).
+        """
+        import pandas as pd
+
+        n_rows, n_features = self.X.shape
+        rows = range(n_rows) if self.row_names is None else self.row_names
+        features = range(n_features) if self.feature_names is None else self.feature_names
+        return pd.DataFrame(
+            {
+                "row": np.repeat(np.asarray(rows), n_features),
+                "feature": np.tile(np.asarray(features), n_rows),
+                "value": self.X.ravel(),
+                "reconstruction": self.X_reconstructed.ravel(),
+                "residual": (self.X - self.X_reconstructed).ravel(),
+            }
+        )
+
+
+def _check_few_rows(X):
+    n_rows = (np.shape(X) or (0,))[0]
+    if n_rows > _MOST_ROWS:
+        raise ValueError(
+            f"X has {n_rows} rows, and each gets a panel: give at most {_MOST_ROWS}, such as X[:3]."
+        )
+
+
+def _row_names(X):
+    # Lists have an `index` too, but no names.
+    return X.index if hasattr(X, "iloc") else None

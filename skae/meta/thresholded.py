@@ -1,0 +1,121 @@
+"""The threshold as a choice: a rule of its own for any detector."""
+
+from sklearn.base import clone
+from sklearn.utils.metadata_routing import process_routing
+
+from skae._labels import inlier_mask
+from skae._sklearn_compat import HasMethods, _fit_context, _routing_enabled
+from skae.base import OffsetMixin
+from skae.meta._inner import InnerDetectorMixin
+from skae.thresholds import RULE_CONSTRAINTS, as_rule, needs_labels
+
+
+class ThresholdedOutlierDetector(OffsetMixin, InnerDetectorMixin):
+    """Meta-estimator that fits an outlier detector, then sets the threshold by a rule.
+
+    The rule sees the errors (minus `score_samples`) of all rows given to `fit`, and, where it
+    learns from labels, which of them are outliers. To set the threshold on normal rows only, put
+    this into :class:`skae.FitOnInliers`. To move the threshold of something already fitted without
+    training again, put that into :class:`~sklearn.frozen.FrozenEstimator`.
+
+    Parameters
+    ----------
+    estimator : estimator
+        An outlier detector with `score_samples`, or a pipeline that ends in one. It is cloned,
+        never changed; its own offset is not looked at.
+    rule : {"mean_std", "quantile", "youden", "fbeta"} or rule, default="mean_std"
+        A rule of :mod:`skae.thresholds`. Its parameters can be searched, as `rule__k`.
+    inlier_label, outlier_label : scalar, default="auto"
+        What y calls normal rows, or the others; name at most one. "auto" is scikit-learn's coding:
+        +1 for inliers, -1 for outliers. Read only by rules that learn from labels.
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        The fitted clone of `estimator`.
+    rule_ : rule
+        The rule that set the threshold.
+    offset_ : float
+        `decision_function` is `score_samples` minus this; minus the threshold.
+
+    See Also
+    --------
+    skae.thresholds : The rules.
+
+    Examples
+    --------
+    >>> from skae import ThresholdedOutlierDetector
+    >>> from skae.datasets import make_heartbeats
+    >>> from sklearn.ensemble import IsolationForest
+    >>> X, y = make_heartbeats(400, anomaly_share=0.3, random_state=0)
+    >>> detector = ThresholdedOutlierDetector(IsolationForest(random_state=0), "youden")
+    >>> float(detector.fit(X, y).offset_)
+    -0.4...
+    """
+
+    _parameter_constraints: dict = {
+        "estimator": [HasMethods("fit")],
+        "rule": RULE_CONSTRAINTS,
+        "inlier_label": "no_validation",
+        "outlier_label": "no_validation",
+    }
+
+    def __init__(self, estimator, rule="mean_std", *, inlier_label="auto", outlier_label="auto"):
+        self.estimator = estimator
+        self.rule = rule
+        self.inlier_label = inlier_label
+        self.outlier_label = outlier_label
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y=None, **fit_params):
+        """Fit the detector, then set the threshold.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows.
+        y : array-like of shape (n_samples,), default=None
+            Their labels; passed on to the detector, and read by rules that learn from labels.
+        **fit_params : dict
+            Passed on to the detector's `fit`, with metadata routing as it was requested.
+
+        Returns
+        -------
+        self : ThresholdedOutlierDetector
+            The fitted meta-estimator.
+
+        Raises
+        ------
+        TypeError
+            If the estimator has no `score_samples`.
+        ValueError
+            If the rule needs labels and y is missing or has one class only.
+        """
+        if not hasattr(self.estimator, "score_samples"):
+            raise TypeError(
+                "estimator must be an outlier detector with score_samples, or a pipeline that ends "
+                f"in one; got {self.estimator!r}."
+            )
+        rule, is_outlier = as_rule(self.rule), None
+        if needs_labels(rule):
+            is_outlier = self._is_outlier(rule, y)
+        if _routing_enabled():
+            fit_params = process_routing(self, "fit", **fit_params).estimator.fit
+        estimator = clone(self.estimator).fit(X, y, **fit_params)
+        offset = -rule.threshold(-estimator.score_samples(X), is_outlier)
+        self.estimator_, self.rule_, self.offset_ = estimator, rule, offset
+        return self
+
+    def _is_outlier(self, rule, y):
+        if y is None:
+            raise ValueError(
+                f"{rule!r} learns from labels: give fit a y, or use a rule without labels such as "
+                "MeanStd() or Quantile()."
+            )
+        is_outlier = ~inlier_mask(y, self.inlier_label, self.outlier_label)
+        if is_outlier.all() or not is_outlier.any():
+            raise ValueError(
+                f"{rule!r} needs rows of both classes, but all {len(is_outlier)} rows are "
+                f"{'outliers' if is_outlier.all() else 'inliers'}."
+            )
+        return is_outlier

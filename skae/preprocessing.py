@@ -1,0 +1,125 @@
+"""Scaling that scikit-learn does not have."""
+
+from numbers import Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skae._sklearn_compat import _fit_context
+
+__all__ = ["GlobalMinMaxScaler"]
+
+
+class GlobalMinMaxScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+    """Scale all features by one minimum and one maximum, those of the whole training data.
+
+    Where the features are samples of one signal, this keeps its shape, which
+    :class:`~sklearn.preprocessing.MinMaxScaler` does not: it stretches each sample by itself.
+
+    Parameters
+    ----------
+    feature_range : tuple (min, max), default=(0, 1)
+        What the training data is scaled to.
+
+    Attributes
+    ----------
+    data_min_, data_max_ : float
+        Smallest and largest value of the training data.
+    n_features_in_ : int
+        Number of features seen during `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where X has names that are all strings.
+
+    Examples
+    --------
+    >>> from skae.preprocessing import GlobalMinMaxScaler
+    >>> GlobalMinMaxScaler().fit_transform([[0.0, 1.0], [4.0, 2.0]])
+    array([[0.  , 0.25],
+           [1.  , 0.5 ]])
+    """
+
+    _parameter_constraints: dict = {"feature_range": [tuple, list]}
+
+    def __init__(self, feature_range=(0, 1)):
+        self.feature_range = feature_range
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Learn the minimum and the maximum of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The training data.
+        y : Ignored
+            Not used, present for API consistency by convention.
+
+        Returns
+        -------
+        self : GlobalMinMaxScaler
+            The fitted scaler.
+
+        Raises
+        ------
+        ValueError
+            If `feature_range` is not a smaller and a larger number.
+        """
+        low_high = tuple(self.feature_range)
+        if not (
+            len(low_high) == 2
+            and all(isinstance(bound, Real) for bound in low_high)
+            and low_high[0] < low_high[1]
+        ):
+            raise ValueError(
+                f"feature_range must be a smaller and a larger number, got {self.feature_range!r}."
+            )
+        X = validate_data(self, X, dtype=[np.float64, np.float32])
+        self.data_min_, self.data_max_ = float(X.min()), float(X.max())
+        return self
+
+    def transform(self, X):
+        """Scale X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The data.
+
+        Returns
+        -------
+        X_scaled : ndarray of shape (n_samples, n_features)
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        low, scale = self._low_and_scale()
+        return ((X - self.data_min_) * scale + low).astype(X.dtype, copy=False)
+
+    def inverse_transform(self, X):
+        """Undo the scaling of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Scaled data.
+
+        Returns
+        -------
+        X_original : ndarray of shape (n_samples, n_features)
+        """
+        check_is_fitted(self)
+        X = check_array(X, dtype=[np.float64, np.float32])
+        low, scale = self._low_and_scale()
+        return ((X - low) / scale + self.data_min_).astype(X.dtype, copy=False)
+
+    def _low_and_scale(self):
+        low, high = self.feature_range
+        extent = self.data_max_ - self.data_min_
+        # Constant data has no extent: it is moved, not stretched.
+        return low, (high - low) / (extent if extent > 0 else 1.0)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags

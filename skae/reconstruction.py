@@ -1,0 +1,203 @@
+"""The outlier contract around any model that reconstructs rows."""
+
+from math import prod
+
+import numpy as np
+from sklearn.base import clone, is_classifier, is_clusterer, is_outlier_detector
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skae._keras import is_keras_model
+from skae._sklearn_compat import _fit_context, _routing_enabled
+from skae.base import DECISION_CONSTRAINTS, ReconstructionErrorDetector, unchanged_on_failure
+from skae.compiled import CompiledNetwork
+from skae.fitted_state import check_reconstructs, pack_parameter, unpack_parameter
+
+_KERAS_ATTRIBUTES = ("estimator", "estimator_")
+
+
+class ReconstructionOutlierDetector(ReconstructionErrorDetector):
+    """Outlier detector around any model that reconstructs rows.
+
+    Rows that the model reconstructs badly are outliers. The model may be a regressor, which learns
+    to predict X from X; a transformer with `inverse_transform`, such as
+    :class:`~sklearn.decomposition.PCA`; or a trained `keras.Model`, which is used as it is.
+
+    Parameters
+    ----------
+    estimator : estimator or keras.Model
+        A scikit-learn estimator is cloned and fitted; a `keras.Model` is not trained any more.
+        scikeras' `KerasRegressor` is such an estimator.
+    error : {"mse", "mae", "msle"} or callable, default="mse"
+        What a row is scored by. A callable is called with X and its reconstruction and returns the
+        error of each feature of each row; their mean is the error of the row.
+    threshold : {"auto", "mean_std", "quantile"} or rule, default="auto"
+        The rule of :mod:`skae.thresholds` that sets the offset from the errors of the rows given to
+        `fit`. "auto" is "mean_std".
+    contamination : float, default="auto"
+        Share of outliers among the rows given to `fit`, in (0, 0.5]: the offset is that quantile of
+        their scores. "auto" leaves the offset to `threshold`.
+
+    Attributes
+    ----------
+    estimator_ : estimator or keras.Model
+        The fitted clone, or the `keras.Model` itself.
+    offset_ : float
+        `decision_function` is `score_samples` minus this. The threshold of the error is
+        `-offset_`.
+    n_features_in_ : int
+        Number of features seen during `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where X has names that are all strings.
+
+    See Also
+    --------
+    skae.AutoencoderOutlierDetector : Trains an autoencoder, faster than a `KerasRegressor`.
+
+    Examples
+    --------
+    >>> from skae import ReconstructionOutlierDetector
+    >>> from skae.datasets import make_heartbeats
+    >>> from sklearn.decomposition import PCA
+    >>> X, y = make_heartbeats(500, anomaly_share=0.1, random_state=0)
+    >>> detector = ReconstructionOutlierDetector(PCA(4)).fit(X[y == 1])
+    >>> detector.predict(X[y == -1][:3])
+    array([-1, -1, -1])
+    """
+
+    _parameter_constraints: dict = {"estimator": "no_validation", **DECISION_CONSTRAINTS}
+
+    def __init__(self, estimator, *, error="mse", threshold="auto", contamination="auto"):
+        self.estimator = estimator
+        self.error = error
+        self.threshold = threshold
+        self.contamination = contamination
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y=None, **fit_params):
+        """Fit the model to reconstruct the rows of X, and set the offset from their errors.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The training rows, best normal ones only.
+        y : Ignored
+            Not used, present for API consistency by convention.
+        **fit_params : dict
+            Passed on to the model's `fit`, with metadata routing as it was requested.
+
+        Returns
+        -------
+        self : ReconstructionOutlierDetector
+            The fitted detector.
+
+        Raises
+        ------
+        TypeError
+            If the estimator can neither predict X from X nor undo its `transform`.
+        ValueError
+            If the data is unfit, or what comes out has not the shape of what went in.
+        """
+        with unchanged_on_failure(self):
+            rule = self._checked_rule()
+            kind = _kind(self.estimator)
+            X = validate_data(
+                self, X, dtype=[np.float64, np.float32], ensure_min_samples=2, reset=True
+            )
+            self._dtype = np.dtype(np.float32) if kind == "network" else X.dtype
+            if _routing_enabled():
+                fit_params = process_routing(self, "fit", **fit_params).estimator.fit
+            self._live = {}
+            self.estimator_ = self._fitted_estimator(kind, X, fit_params)
+            self.offset_ = self._offset(rule, self._errors(X))
+        return self
+
+    def get_metadata_routing(self):
+        """Return how metadata is passed on to the model.
+
+        Returns
+        -------
+        routing : MetadataRouter
+        """
+        router = MetadataRouter(owner=self)
+        if is_keras_model(self.estimator):
+            return router
+        mapping = MethodMapping().add(caller="fit", callee="fit")
+        return router.add(estimator=self.estimator, method_mapping=mapping)
+
+    def _fitted_estimator(self, kind, X, fit_params):
+        if kind == "network":
+            return self.estimator
+        estimator = clone(self.estimator)
+        if kind == "transformer":
+            return estimator.fit(X, **fit_params)
+        # Regressors warn of a target that is one column.
+        return estimator.fit(X, X.ravel() if X.shape[1] == 1 else X, **fit_params)
+
+    def _checked_rows(self, X):
+        check_is_fitted(self)
+        # Some models, scikeras' among them, take no other dtype than the one they were fitted on.
+        return validate_data(self, X, reset=False, dtype=self._dtype)
+
+    def _reconstruct(self, X):
+        reconstruction = np.asarray(self._reconstruction(X)).reshape(len(X), -1)
+        if reconstruction.shape != X.shape:
+            raise ValueError(
+                f"{type(self.estimator_).__name__} must return rows of the width it takes: "
+                f"expected {X.shape[1]} features, got {reconstruction.shape[1]}."
+            )
+        return reconstruction
+
+    def _reconstruction(self, X):
+        kind = _kind(self.estimator_)
+        if kind == "network":
+            return self._network.reconstruct(X.astype(np.float32, copy=False))
+        if kind == "transformer":
+            return self.estimator_.inverse_transform(self.estimator_.transform(X))
+        return self.estimator_.predict(X)
+
+    @property
+    def _network(self):
+        if "network" not in self._live:
+            input_shape = _row_shape(self.estimator_, self.n_features_in_)
+            check_reconstructs(self.estimator_, input_shape)
+            self._live["network"] = CompiledNetwork(self.estimator_, input_shape)
+        return self._live["network"]
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        packed = {name: pack_parameter(state[name]) for name in _KERAS_ATTRIBUTES if name in state}
+        return state | packed | ({"_live": {}} if "_live" in state else {})
+
+    def __setstate__(self, state):
+        packed = [name for name in _KERAS_ATTRIBUTES if name in state]
+        super().__setstate__(state | {name: unpack_parameter(state[name]) for name in packed})
+
+
+def _kind(estimator):
+    """Return how an estimator reconstructs rows: "network", "transformer" or "regressor"."""
+    if is_keras_model(estimator):
+        return "network"
+    if not isinstance(estimator, type) and hasattr(estimator, "fit"):
+        if hasattr(estimator, "transform") and hasattr(estimator, "inverse_transform"):
+            return "transformer"
+        predicts_labels = (
+            is_classifier(estimator) or is_clusterer(estimator) or is_outlier_detector(estimator)
+        )
+        if hasattr(estimator, "predict") and not predicts_labels:
+            return "regressor"
+    raise TypeError(
+        "estimator must be able to reconstruct rows: a regressor, a transformer with "
+        f"inverse_transform, or a trained keras.Model; got {estimator!r}."
+    )
+
+
+def _row_shape(model, n_features):
+    """Return how a trained network lays out a row of `n_features`."""
+    shape = tuple(getattr(model, "input_shape", None) or (None, n_features))[1:]
+    if None in shape or prod(shape) != n_features:
+        raise ValueError(
+            f"The network {model.name!r} takes rows of shape {shape}, but X has {n_features} "
+            "features."
+        )
+    return shape
