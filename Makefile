@@ -35,7 +35,7 @@ wheel: .venv/installed ## build the wheel and test what it installs, in an envir
 	$(BIN)/python -m build --outdir dist
 	$(PYTHON) -m venv .venv-wheel
 	.venv-wheel/bin/python -m pip install --quiet "$$(ls dist/*.whl)"
-	cd .venv-wheel && bin/python ../tests/check_installed.py
+	cd .venv-wheel && bin/python ../.ci/check_installed.py
 
 oldest: ## the conformance run on the oldest declared versions
 	test -e .venv-oldest/installed || { $(PYTHON) -m venv .venv-oldest \

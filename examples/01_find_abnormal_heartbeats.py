@@ -27,6 +27,7 @@ from sklearn.preprocessing import MinMaxScaler
 
 from skae import AutoencoderOutlierDetector, FitOnInliers
 from skae.datasets import fetch_ecg5000, make_heartbeats
+from skae.displays import ErrorDistributionDisplay, ReconstructionDisplay
 
 # %%
 # The heartbeats
@@ -54,7 +55,7 @@ detectors = {
     "autoencoder": AutoencoderOutlierDetector(random_state=0, verbose=1),
     "IsolationForest": IsolationForest(random_state=0),
 }
-fitted, errors, rows = {}, {}, []
+fitted, rows = {}, []
 for name, detector in detectors.items():
     pipeline = FitOnInliers(make_pipeline(MinMaxScaler(), detector))
     start = perf_counter()
@@ -63,7 +64,7 @@ for name, detector in detectors.items():
     scores = pipeline.score_samples(X_test)
     scored = perf_counter()
     flagged, abnormal = pipeline.predict(X_test) == -1, y_test == -1
-    fitted[name], errors[name] = pipeline, -scores
+    fitted[name] = pipeline
     rows.append(
         {
             "detector": name,
@@ -104,28 +105,12 @@ def save(figure, name):
     print(f"saved {path}")
 
 
-figure, axes = plt.subplots(1, 2, figsize=(10, 3.6), sharey=True, layout="constrained")
-scaler, network = fitted["autoencoder"].estimator_
-for ax, label, title in zip(axes, (1, -1), ("normal", "abnormal"), strict=True):
-    beat = X_test[y_test == label][:1]
-    reconstruction = scaler.inverse_transform(network.reconstruct(scaler.transform(beat)))
-    ax.plot(beat[0], label="heartbeat")
-    ax.plot(reconstruction[0], label="reconstruction")
-    ax.fill_between(np.arange(beat.shape[1]), beat[0], reconstruction[0], alpha=0.3, label="error")
-    error = -fitted["autoencoder"].score_samples(beat)[0]
-    ax.set(title=f"A beat labelled {title}, error {error:.4f}", xlabel="sample of the beat")
-axes[0].set_ylabel("amplitude")
-axes[1].legend()
-save(figure, "01_reconstruction")
+some = [np.flatnonzero(y_test == label)[0] for label in (1, -1)]
+display = ReconstructionDisplay.from_estimator(fitted["autoencoder"], X_test[some])
+save(display.figure_, "01_reconstruction")
 
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
-for ax, name in zip(axes, detectors, strict=True):
-    bins = np.histogram_bin_edges(errors[name], bins=60, range=(0, np.quantile(errors[name], 0.99)))
-    for label, title in ((1, "normal"), (-1, "abnormal")):
-        ax.hist(errors[name][y_test == label], bins=bins, alpha=0.6, label=f"{title} beats")
-    threshold = -fitted[name].estimator_[-1].offset_
-    ax.axvline(threshold, color="black", linestyle="--", label=f"threshold {threshold:.3g}")
-    what = "reconstruction error (mse)" if name == "autoencoder" else "minus score_samples"
-    ax.set(title=name, xlabel=f"{what}, up to its 99th percentile", ylabel="beats")
-    ax.legend()
+for ax, (name, detector) in zip(axes, fitted.items(), strict=True):
+    ErrorDistributionDisplay.from_estimator(detector, X_test, y_test, ax=ax)
+    ax.set_title(name)
 save(figure, "01_errors")

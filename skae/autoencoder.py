@@ -505,22 +505,26 @@ class AutoencoderOutlierDetector(
                 )
             return self._network.blueprint, self._network.build()
         seed = int(random.randint(2**31 - 1))
-        blueprint = self._blueprint(X, input_shape, seed)
+        if isinstance(self.architecture, str):
+            model = self._built_in_network(X, input_shape, seed)
+            return ConfigBlueprint(model.to_json()), model
+        blueprint = self._blueprint(input_shape, seed)
         return blueprint, build_network(blueprint, input_shape)
 
-    def _blueprint(self, X, input_shape, seed):
+    def _blueprint(self, input_shape, seed):
         if is_keras_model(self.architecture):
             return ConfigBlueprint.of_template(self.architecture, seed)
-        if callable(self.architecture):
-            params = dict(self.architecture_params or {})
-            return FunctionBlueprint(self.architecture, input_shape, params, seed)
+        params = dict(self.architecture_params or {})
+        return FunctionBlueprint(self.architecture, input_shape, params, seed)
+
+    def _built_in_network(self, X, input_shape, seed):
         if self.architecture_params:
             raise ValueError(
                 f"architecture={self.architecture!r} takes no architecture_params; "
                 f"got {sorted(self.architecture_params)}."
             )
         self.output_activation_ = self._chosen_output_activation(X)
-        model = BUILDERS[self.architecture](
+        return BUILDERS[self.architecture](
             input_shape,
             hidden_layer_sizes=_layer_sizes(self.hidden_layer_sizes),
             latent_dim=self.latent_dim,
@@ -533,7 +537,6 @@ class AutoencoderOutlierDetector(
             latent_l1=self.latent_l1,
             seed=seed,
         )
-        return ConfigBlueprint(model.to_json())
 
     def _chosen_output_activation(self, X):
         in_unit_interval = X.min() >= _UNIT_INTERVAL[0] and X.max() <= _UNIT_INTERVAL[1]

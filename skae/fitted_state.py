@@ -203,7 +203,8 @@ def unpack_parameter(value):
     if not isinstance(value, dict):
         return value
     if "keras_model" in value:
-        model = ConfigBlueprint(value["keras_model"]).build()
+        with python_random_borrowed(0):
+            model = ConfigBlueprint(value["keras_model"]).build()
         model.set_weights(value["weights"])
         return model
     if "keras_optimizer" in value:

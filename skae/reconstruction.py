@@ -3,7 +3,7 @@
 from math import prod
 
 import numpy as np
-from sklearn.base import clone, is_classifier, is_clusterer, is_outlier_detector
+from sklearn.base import clone, is_classifier, is_clusterer, is_outlier_detector, is_regressor
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -12,8 +12,6 @@ from skae._sklearn_compat import _fit_context, _routing_enabled
 from skae.base import DECISION_CONSTRAINTS, ReconstructionErrorDetector, unchanged_on_failure
 from skae.compiled import CompiledNetwork
 from skae.fitted_state import check_reconstructs, pack_parameter, unpack_parameter
-
-_KERAS_ATTRIBUTES = ("estimator", "estimator_")
 
 
 class ReconstructionOutlierDetector(ReconstructionErrorDetector):
@@ -26,8 +24,8 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
     Parameters
     ----------
     estimator : estimator or keras.Model
-        A scikit-learn estimator is cloned and fitted; a `keras.Model` is not trained any more.
-        scikeras' `KerasRegressor` is such an estimator.
+        A scikit-learn estimator is cloned and fitted, scikeras' `KerasRegressor` among them. A
+        `keras.Model` is neither: clones of the detector share it.
     error : {"mse", "mae", "msle"} or callable, default="mse"
         What a row is scored by. A callable is called with X and its reconstruction and returns the
         error of each feature of each row; their mean is the error of the row.
@@ -94,22 +92,23 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
         Raises
         ------
         TypeError
-            If the estimator can neither predict X from X nor undo its `transform`.
+            If the estimator can neither predict X from X nor undo its `transform`; if a
+            `keras.Model`, which is not trained, is given `fit_params`.
         ValueError
-            If the data is unfit, or what comes out has not the shape of what went in.
+            If the data is unfit, or what comes out is not finite or has not the shape of what went
+            in.
         """
         with unchanged_on_failure(self):
             rule = self._checked_rule()
             kind = _kind(self.estimator)
-            X = validate_data(
-                self, X, dtype=[np.float64, np.float32], ensure_min_samples=2, reset=True
-            )
-            self._dtype = np.dtype(np.float32) if kind == "network" else X.dtype
+            dtype = np.float32 if kind == "network" else [np.float64, np.float32]
+            X = validate_data(self, X, dtype=dtype, ensure_min_samples=2, reset=True)
+            self._dtype = X.dtype
             if _routing_enabled():
                 fit_params = process_routing(self, "fit", **fit_params).estimator.fit
             self._live = {}
             self.estimator_ = self._fitted_estimator(kind, X, fit_params)
-            self.offset_ = self._offset(rule, self._errors(X))
+            self.offset_ = self._offset(rule, _finite(self._errors(X), self.estimator_))
         return self
 
     def get_metadata_routing(self):
@@ -127,8 +126,14 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
 
     def _fitted_estimator(self, kind, X, fit_params):
         if kind == "network":
+            if fit_params:
+                raise TypeError(
+                    "A keras.Model is used as it is, so fit has nothing to pass on to it; got "
+                    f"{sorted(fit_params)}."
+                )
             return self.estimator
         estimator = clone(self.estimator)
+        X = X.copy()  # with copy=False, as some estimators have it, they write into it
         if kind == "transformer":
             return estimator.fit(X, **fit_params)
         # Regressors warn of a target that is one column.
@@ -140,7 +145,8 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
         return validate_data(self, X, reset=False, dtype=self._dtype)
 
     def _reconstruct(self, X):
-        reconstruction = np.asarray(self._reconstruction(X)).reshape(len(X), -1)
+        reconstruction = np.asarray(self._reconstruction(X.copy()), dtype=X.dtype)
+        reconstruction = reconstruction.reshape(len(X), -1)
         if reconstruction.shape != X.shape:
             raise ValueError(
                 f"{type(self.estimator_).__name__} must return rows of the width it takes: "
@@ -151,7 +157,7 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
     def _reconstruction(self, X):
         kind = _kind(self.estimator_)
         if kind == "network":
-            return self._network.reconstruct(X.astype(np.float32, copy=False))
+            return self._network.reconstruct(X)
         if kind == "transformer":
             return self.estimator_.inverse_transform(self.estimator_.transform(X))
         return self.estimator_.predict(X)
@@ -164,14 +170,28 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
             self._live["network"] = CompiledNetwork(self.estimator_, input_shape)
         return self._live["network"]
 
+    def __sklearn_clone__(self):
+        if not is_keras_model(self.estimator):
+            return super().__sklearn_clone__()
+        params = self.get_params(deep=False)
+        model = params.pop("estimator")
+        return type(self)(model, **{name: clone(params[name], safe=False) for name in params})
+
     def __getstate__(self):
         state = dict(super().__getstate__())
-        packed = {name: pack_parameter(state[name]) for name in _KERAS_ATTRIBUTES if name in state}
-        return state | packed | ({"_live": {}} if "_live" in state else {})
+        return state | _models(pack_parameter, state) | ({"_live": {}} if "_live" in state else {})
 
     def __setstate__(self, state):
-        packed = [name for name in _KERAS_ATTRIBUTES if name in state]
-        super().__setstate__(state | {name: unpack_parameter(state[name]) for name in packed})
+        super().__setstate__(state | _models(unpack_parameter, state))
+
+
+def _models(convert, state):
+    """Convert the two attributes that may be a `keras.Model`, once where they are the same one."""
+    converted = {"estimator": convert(state["estimator"])}
+    if "estimator_" in state:
+        same = state["estimator_"] is state["estimator"]
+        converted["estimator_"] = converted["estimator"] if same else convert(state["estimator_"])
+    return converted
 
 
 def _kind(estimator):
@@ -179,12 +199,12 @@ def _kind(estimator):
     if is_keras_model(estimator):
         return "network"
     if not isinstance(estimator, type) and hasattr(estimator, "fit"):
-        if hasattr(estimator, "transform") and hasattr(estimator, "inverse_transform"):
+        if is_regressor(estimator):  # some of which, such as PLSRegression, transform as well
+            return "regressor"
+        if _can_decode(estimator):
             return "transformer"
-        predicts_labels = (
-            is_classifier(estimator) or is_clusterer(estimator) or is_outlier_detector(estimator)
-        )
-        if hasattr(estimator, "predict") and not predicts_labels:
+        # Not every regressor says that it is one: scikeras' does not.
+        if hasattr(estimator, "predict") and not _predicts_labels(estimator):
             return "regressor"
     raise TypeError(
         "estimator must be able to reconstruct rows: a regressor, a transformer with "
@@ -192,12 +212,52 @@ def _kind(estimator):
     )
 
 
+def _can_decode(estimator):
+    decodes = hasattr(estimator, "transform") and hasattr(estimator, "inverse_transform")
+    return decodes and not is_outlier_detector(estimator)
+
+
+def _predicts_labels(estimator):
+    return (
+        is_classifier(estimator)
+        or is_clusterer(estimator)
+        or is_outlier_detector(estimator)
+        or hasattr(estimator, "predict_proba")  # mixtures, and scikeras' KerasClassifier
+    )
+
+
+def _finite(errors, estimator):
+    if not np.isfinite(errors).all():
+        raise ValueError(
+            f"The reconstruction errors of {np.sum(~np.isfinite(errors))} of the {len(errors)} rows "
+            f"are not finite: {type(estimator).__name__} returns NaN or infinity, or values too far "
+            "from those it was given."
+        )
+    return errors
+
+
 def _row_shape(model, n_features):
     """Return how a trained network lays out a row of `n_features`."""
-    shape = tuple(getattr(model, "input_shape", None) or (None, n_features))[1:]
-    if None in shape or prod(shape) != n_features:
+    if not (model.built or model.weights):
         raise ValueError(
-            f"The network {model.name!r} takes rows of shape {shape}, but X has {n_features} "
-            "features."
+            f"The network {model.name!r} has no weights yet: train it first, or use "
+            "AutoencoderOutlierDetector(architecture=...), which trains."
         )
-    return shape
+    shape = getattr(model, "input_shape", None)
+    if shape is None:  # a subclassed model knows what it was first called with
+        shape = (model.get_build_config() or {}).get("input_shape", (None, n_features))
+    if not all(length is None or isinstance(length, int) for length in shape):
+        raise ValueError(
+            f"The network {model.name!r} must have one input, the rows, but it has {len(shape)}: "
+            f"{shape}."
+        )
+    lengths = tuple(shape)[1:]
+    if lengths.count(None) == 1:  # the network slides over signals of any length
+        known = prod(length for length in lengths if length is not None)
+        lengths = tuple(n_features // known if length is None else length for length in lengths)
+    if None in lengths or prod(lengths) != n_features:
+        raise ValueError(
+            f"The network {model.name!r} takes rows of shape {tuple(shape)[1:]}, but X has "
+            f"{n_features} features."
+        )
+    return lengths

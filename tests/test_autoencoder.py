@@ -13,6 +13,7 @@ from sklearn.metrics import roc_auc_score
 from skae import AutoencoderOutlierDetector
 from skae.errors import row_errors
 from skae.thresholds import MeanStd, Quantile
+from skae.training import train
 
 # Three epochs make a quick test and a poor network; TestWarnings looks at the warning itself.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -116,6 +117,17 @@ class TestContract:
         fitted.autoencoder_.set_weights([0 * w for w in fitted.autoencoder_.get_weights()])
         np.testing.assert_array_equal(fitted.score_samples(normal), before)
         assert fitted.autoencoder_ is fitted.autoencoder_
+
+    def test_float32_data_reaches_training_uncopied(self, normal, monkeypatch):
+        given = []
+
+        def keep_and_train(model, X, *args, **kwargs):
+            given.append(X)
+            return train(model, X, *args, **kwargs)
+
+        monkeypatch.setattr("skae.autoencoder.train", keep_and_train)
+        detector(validation_fraction=0.2).fit(normal)
+        assert np.shares_memory(given[0], normal)
 
     def test_the_data_is_not_changed(self, normal):
         X = normal.copy()

@@ -50,7 +50,7 @@ class ThresholdedOutlierDetector(OffsetMixin, InnerDetectorMixin):
     >>> X, y = make_heartbeats(400, anomaly_share=0.3, random_state=0)
     >>> detector = ThresholdedOutlierDetector(IsolationForest(random_state=0), "youden")
     >>> float(detector.fit(X, y).offset_)
-    -0.4...
+    -0.39...
     """
 
     _parameter_constraints: dict = {

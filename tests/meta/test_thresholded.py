@@ -1,0 +1,186 @@
+"""ThresholdedOutlierDetector: whose offset it is, and what sets it."""
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.ensemble import IsolationForest
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import fbeta_score, roc_curve
+from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import LocalOutlierFactor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
+
+from skae import AutoencoderOutlierDetector, FitOnInliers, ThresholdedOutlierDetector
+from skae.thresholds import FBeta, MeanStd, Quantile, Youden
+
+FOREST = IsolationForest(n_estimators=10, random_state=0)
+
+
+@pytest.mark.parametrize("rule", [MeanStd(k=2), Quantile(q=0.9), Youden(), FBeta(beta=2)])
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        FOREST,
+        LocalOutlierFactor(novelty=True),
+        make_pipeline(MinMaxScaler(), FOREST),
+        FitOnInliers(make_pipeline(MinMaxScaler(), FOREST)),
+    ],
+    ids=["forest", "lof", "pipeline", "meta"],
+)
+def test_offset_is_that_of_the_rule(heartbeats, estimator, rule):
+    X, y = heartbeats
+    detector = ThresholdedOutlierDetector(estimator, rule).fit(X, y)
+    inner = clone(estimator).fit(X, y)
+    errors = -inner.score_samples(X)
+    assert detector.offset_ == -rule.threshold(errors, y == -1)
+    np.testing.assert_array_equal(detector.score_samples(X), -errors)
+    np.testing.assert_array_equal(detector.decision_function(X), -errors - detector.offset_)
+    np.testing.assert_array_equal(detector.predict(X), np.where(errors > -detector.offset_, -1, 1))
+
+
+def test_frozen_estimator_moves_the_threshold_without_training(heartbeats):
+    X, y = heartbeats
+    fitted = FitOnInliers(make_pipeline(MinMaxScaler(), FOREST)).fit(X, y)
+    before = fitted.predict(X)
+    moved = ThresholdedOutlierDetector(FrozenEstimator(fitted), Quantile(q=0.5)).fit(X)
+    assert moved.estimator_.estimator is fitted
+    assert (moved.predict(X) == -1).mean() == pytest.approx(0.5, abs=0.01)
+    np.testing.assert_array_equal(fitted.predict(X), before)
+
+
+def test_inside_fit_on_inliers_the_rule_sees_normal_rows_only(heartbeats):
+    X, y = heartbeats
+    detector = FitOnInliers(ThresholdedOutlierDetector(FOREST, Quantile(q=0.95))).fit(X, y)
+    assert (detector.predict(X[y == 1]) == -1).mean() == pytest.approx(0.05, abs=0.01)
+    assert detector.offset_ == detector.estimator_.offset_
+
+
+def test_short_cut_and_clone(heartbeats):
+    X, y = heartbeats
+    rule = Youden()
+    detector = ThresholdedOutlierDetector(FOREST, rule).fit(X, y)
+    assert detector.rule_ is not rule
+    again = ThresholdedOutlierDetector(FOREST, "youden").fit(X, y)
+    assert again.offset_ == detector.offset_
+    assert clone(detector).get_params()["rule"].get_params() == rule.get_params()
+
+
+def test_other_label_codings(heartbeats):
+    X, y = heartbeats
+    expected = ThresholdedOutlierDetector(FOREST, "youden").fit(X, y).offset_
+    for labels, named in (
+        (y == -1, {"outlier_label": True}),
+        (np.where(y == 1, "ok", "bad"), {"inlier_label": "ok"}),
+        ((y == 1).astype(int), {"inlier_label": 1}),
+    ):
+        detector = ThresholdedOutlierDetector(FOREST, "youden", **named)
+        assert detector.fit(X, labels).offset_ == expected
+    # A rule without labels does not read them.
+    ThresholdedOutlierDetector(FOREST, "mean_std").fit(X, (y == 1).astype(int))
+
+
+def test_what_the_inner_estimator_offers_is_offered(heartbeats):
+    X, y = heartbeats
+    inner = AutoencoderOutlierDetector(
+        latent_dim=2, epochs=30, learning_rate=0.01, batch_size=16, random_state=0
+    )
+    detector = ThresholdedOutlierDetector(FitOnInliers(inner), "youden").fit(X, y)
+    assert detector.transform(X).shape == (len(X), 2)
+    assert detector.reconstruct(X).shape == X.shape
+    assert len(detector.history_["loss"]) == 30
+    assert detector.offset_ != detector.estimator_.offset_
+    assert not hasattr(ThresholdedOutlierDetector(FOREST), "transform")
+
+
+def test_rule_parameters_can_be_searched(heartbeats):
+    X, y = heartbeats
+    search = GridSearchCV(
+        ThresholdedOutlierDetector(FOREST, MeanStd()),
+        {"rule__k": [0.0, 1.0, 50.0], "rule": [MeanStd()]},
+        scoring=lambda detector, X, y: fbeta_score(y == -1, detector.predict(X) == -1, beta=1),
+        cv=3,
+    ).fit(X, y)
+    assert search.best_params_["rule__k"] in (0.0, 1.0)
+    assert search.best_estimator_.rule_.k == search.best_params_["rule__k"]
+
+
+def test_pickle_has_the_same_bytes_each_time(heartbeats):
+    X, y = heartbeats
+    detector = ThresholdedOutlierDetector(FOREST, "youden").fit(X, y)
+    assert pickle.dumps(detector) == pickle.dumps(detector)
+    again = pickle.loads(pickle.dumps(detector))
+    np.testing.assert_array_equal(again.predict(X), detector.predict(X))
+
+
+@pytest.mark.parametrize(
+    ("estimator", "rule", "y", "error", "message"),
+    [
+        (FOREST, "youden", None, ValueError, r"Youden\(\) learns from labels: give fit a y"),
+        (FOREST, FBeta(), np.ones(300), ValueError, "both classes, but all 300 rows are inliers"),
+        (FOREST, FBeta(), -np.ones(300), ValueError, "all 300 rows are outliers"),
+        (FOREST, "youden", np.arange(300) % 2, ValueError, "do not say what is normal"),
+        (FOREST, "median", None, ValueError, "'rule' parameter"),
+        (FOREST, MeanStd, None, TypeError, "A threshold rule is one of"),
+        (FOREST, MeanStd(k="2"), None, ValueError, "'k' parameter of MeanStd"),
+        (LogisticRegression(), "mean_std", np.ones(300), TypeError, "outlier detector with score"),
+        (LocalOutlierFactor(), "mean_std", None, TypeError, "outlier detector with score"),
+        (None, "mean_std", None, ValueError, "'estimator' parameter"),
+    ],
+)
+def test_refused(heartbeats, estimator, rule, y, error, message):
+    detector = ThresholdedOutlierDetector(estimator, rule)
+    with pytest.raises(error, match=message):
+        detector.fit(heartbeats[0], y)
+    assert not hasattr(detector, "offset_")
+
+
+class TestRulesWithLabels:
+    generator = np.random.default_rng(0)
+    is_outlier = generator.random(200) < 0.3
+    # Rounded, so that there are ties.
+    errors = np.round(generator.normal(size=200) + 1.5 * is_outlier, 1)
+
+    def test_youden_is_the_best_of_all_thresholds(self):
+        flagged = self.errors > Youden().threshold(self.errors, self.is_outlier)
+        reached = flagged[self.is_outlier].mean() - flagged[~self.is_outlier].mean()
+        false, true, _ = roc_curve(self.is_outlier, self.errors)
+        assert reached == pytest.approx((true - false).max())
+
+    @pytest.mark.parametrize("beta", [0.5, 1.0, 3.0])
+    def test_fbeta_is_the_best_of_all_thresholds(self, beta):
+        flagged = self.errors > FBeta(beta=beta).threshold(self.errors, self.is_outlier)
+        best = max(
+            fbeta_score(self.is_outlier, self.errors > threshold, beta=beta, zero_division=0)
+            for threshold in [*np.unique(self.errors), self.errors.min() - 1]
+        )
+        assert fbeta_score(self.is_outlier, flagged, beta=beta) == pytest.approx(best)
+
+    @pytest.mark.parametrize("rule", [Youden(), FBeta()])
+    def test_separable_classes_are_cut_in_the_middle(self, rule):
+        assert rule.threshold([1, 2, 4, 5], [False, False, True, True]) == 3
+
+    def test_the_best_that_can_be_done_is_to_flag_everything(self):
+        threshold = FBeta().threshold([5.0, 1.0, 2.0], [False, True, True])
+        assert (np.array([5.0, 1.0, 2.0]) > threshold).all()
+
+    def test_upside_down_errors_flag_nothing(self):
+        assert Youden().threshold([5.0, 1.0], [False, True]) == 5.0
+
+    @pytest.mark.parametrize("rule", [Youden(), FBeta()])
+    @pytest.mark.parametrize(
+        ("is_outlier", "message"),
+        [
+            (None, "learns from labels and got none"),
+            ([True, True], "all 2 rows are outliers"),
+            ([False, False], "all 2 rows are inliers"),
+            ([1, -1], "must be an array of 2 booleans"),
+            ([True], "must be an array of 2 booleans"),
+        ],
+    )
+    def test_unfit_labels(self, rule, is_outlier, message):
+        with pytest.raises(ValueError, match=message):
+            rule.threshold([1.0, 2.0], is_outlier)

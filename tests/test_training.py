@@ -1,0 +1,160 @@
+"""The training loop does what Keras' own `fit` does."""
+
+import keras
+import numpy as np
+import pytest
+
+from skae.training import TrainingOptions, join_histories, train
+
+X = np.random.default_rng(0).random((50, 6), dtype=np.float32)
+OPTIONS = TrainingOptions(
+    loss="mse",
+    metrics=("mae",),
+    optimizer="adam",
+    learning_rate=0.01,
+    epochs=5,
+    batch_size=50,
+    trim_fraction=0.0,
+    noise=0.0,
+    early_stopping=False,
+    n_iter_no_change=1,
+    tol=0.0,
+    callbacks=(),
+    verbose=0,
+    label="test",
+)
+
+
+def options(**changes):
+    return TrainingOptions(**(vars(OPTIONS) | changes))
+
+
+def network():
+    layers = [
+        keras.layers.Dense(units, kernel_initializer=keras.initializers.GlorotUniform(seed=units))
+        for units in (3, 6)
+    ]
+    return keras.Sequential([keras.Input((6,)), *layers])
+
+
+def batch_hook(**kwargs):
+    return keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None, **kwargs)
+
+
+class KeepOrder:
+    """A generator that leaves the rows in their order, for comparison with `shuffle=False`."""
+
+    def permutation(self, rows):
+        return rows
+
+
+@pytest.mark.parametrize("callbacks", [(), (batch_hook(),)], ids=["in the graph", "by batches"])
+@pytest.mark.parametrize("batch_size", [50, 16])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_same_weights_and_history_as_keras(monkeypatch, callbacks, batch_size, weighted):
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: KeepOrder())
+    weight = np.linspace(0, 2, 50, dtype=np.float32) if weighted else None
+    ours, theirs = network(), network()
+    history = train(
+        ours,
+        X,
+        options(batch_size=batch_size, callbacks=callbacks),
+        sample_weight=weight,
+        X_val=X[:20],
+    )
+    theirs.compile(keras.optimizers.Adam(0.01), "mse", metrics=["mae"])
+    expected = theirs.fit(
+        X,
+        X,
+        sample_weight=weight,
+        batch_size=batch_size,
+        epochs=5,
+        shuffle=False,
+        validation_data=(X[:20], X[:20]),
+        verbose=0,
+    ).history
+    for our, their in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(our, their, atol=1e-5)
+    assert sorted(history) == sorted(expected)
+    for name, values in history.items():
+        np.testing.assert_allclose(values, expected[name], rtol=1e-4)
+
+
+def test_only_the_given_rows_are_trained_on():
+    some, alone = network(), network()
+    train(some, X, options(), rows=np.arange(10))
+    train(alone, X[:10], options())
+    for first, second in zip(some.get_weights(), alone.get_weights(), strict=True):
+        np.testing.assert_allclose(first, second, atol=1e-6)
+
+
+def test_trimmed_loss_is_the_mean_of_the_rows_that_are_kept():
+    model = network()
+    errors = np.sort(np.square(X - np.asarray(model(X))).mean(axis=1))
+    history = train(model, X, options(trim_fraction=0.3, epochs=1))
+    assert history["loss"][0] == pytest.approx(errors[:35].mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["mse", keras.losses.MeanSquaredError()], ids=["name", "instance"])
+def test_trimming_nothing_changes_nothing(loss):
+    plain, trimmed = network(), network()
+    train(plain, X, options(loss=loss))
+    train(trimmed, X, options(loss=loss, trim_fraction=1e-9))
+    for first, second in zip(plain.get_weights(), trimmed.get_weights(), strict=True):
+        np.testing.assert_allclose(first, second, atol=1e-6)
+
+
+def test_noise_is_added_to_the_inputs_and_not_to_the_target():
+    seen = []
+
+    class Recording(keras.Sequential):
+        def train_step(self, data):
+            seen.append(data[0] - data[1])
+            return super().train_step(data)
+
+    model = Recording(network().layers)
+    train(model, X, options(noise=0.1, epochs=1, callbacks=(batch_hook(),)))
+    assert len(seen) == 1
+    assert seen[0].shape == (None, 6)
+
+
+def test_noise_has_the_standard_deviation_that_was_asked_for():
+    # A network without weights to learn gives back its input: the loss is the noise's variance.
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(6)])
+    model.layers[0].set_weights([np.eye(6), np.zeros(6)])
+    many = np.tile(X, (40, 1))
+    history = train(model, many, options(noise=0.2, epochs=3, learning_rate=1e-12, batch_size=500))
+    np.testing.assert_allclose(history["loss"], 0.04, rtol=0.05)
+    assert len(set(history["loss"])) == 3
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "batch_size", "epochs"),
+    [(10, 128, 200), (12_800, 128, 20), (10_000_000, 128, 2)],
+)
+def test_epochs_auto(n_samples, batch_size, epochs):
+    assert options(epochs="auto", batch_size=batch_size).resolved(n_samples).epochs == epochs
+
+
+def test_auto_learning_rate_is_constant_then_falls_to_zero():
+    rates = []
+
+    class Rates(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            rates.append(float(self.model.optimizer.learning_rate))
+
+        def __deepcopy__(self, memo):
+            return self
+
+    train(network(), X, options(learning_rate="auto", epochs=100, callbacks=(Rates(),)))
+    np.testing.assert_allclose(rates[:50], 1e-3, rtol=1e-5)
+    assert rates[75] == pytest.approx(0.5e-3, rel=0.1)
+    assert rates[-1] < 1e-5
+    assert np.all(np.diff(rates[50:]) <= 0)
+
+
+def test_histories_are_joined():
+    joined = join_histories({"loss": [1.0], "mae": [2.0]}, {"loss": [3.0, 4.0], "mse": [5.0, 6.0]})
+    assert joined["loss"] == [1.0, 3.0, 4.0]
+    np.testing.assert_array_equal(joined["mae"], [2.0, np.nan, np.nan])
+    np.testing.assert_array_equal(joined["mse"], [np.nan, 5.0, 6.0])
