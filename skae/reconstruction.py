@@ -25,7 +25,9 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
     ----------
     estimator : estimator or keras.Model
         A scikit-learn estimator is cloned and fitted, scikeras' `KerasRegressor` among them. A
-        `keras.Model` is neither: clones of the detector share it.
+        `keras.Model` is neither: clones of the detector share it. The model comes back from a
+        pickle uncompiled, and if it is of a class of your own, register that with Keras
+        (`keras.saving.register_keras_serializable`), or it cannot come back.
     error : {"mse", "mae", "msle"} or callable, default="mse"
         What a row is scored by. A callable is called with X and its reconstruction and returns the
         error of each feature of each row; their mean is the error of the row.
@@ -100,14 +102,14 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
         """
         with unchanged_on_failure(self):
             rule = self._checked_rule()
-            kind = _kind(self.estimator)
-            dtype = np.float32 if kind == "network" else [np.float64, np.float32]
+            self._kind = _kind(self.estimator)
+            dtype = np.float32 if self._kind == "network" else [np.float64, np.float32]
             X = validate_data(self, X, dtype=dtype, ensure_min_samples=2, reset=True)
-            self._dtype = X.dtype
+            self._dtype = X.dtype.name
             if _routing_enabled():
                 fit_params = process_routing(self, "fit", **fit_params).estimator.fit
             self._live = {}
-            self.estimator_ = self._fitted_estimator(kind, X, fit_params)
+            self.estimator_ = self._fitted_estimator(X, fit_params)
             self.offset_ = self._offset(rule, _finite(self._errors(X), self.estimator_))
         return self
 
@@ -124,8 +126,8 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
         mapping = MethodMapping().add(caller="fit", callee="fit")
         return router.add(estimator=self.estimator, method_mapping=mapping)
 
-    def _fitted_estimator(self, kind, X, fit_params):
-        if kind == "network":
+    def _fitted_estimator(self, X, fit_params):
+        if self._kind == "network":
             if fit_params:
                 raise TypeError(
                     "A keras.Model is used as it is, so fit has nothing to pass on to it; got "
@@ -134,8 +136,8 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
             return self.estimator
         estimator = clone(self.estimator)
         X = X.copy()  # with copy=False, as some estimators have it, they write into it
-        if kind == "transformer":
-            return estimator.fit(X, **fit_params)
+        if self._kind == "transformer":
+            return estimator.fit(X, None, **fit_params)  # FrozenEstimator insists on a y
         # Regressors warn of a target that is one column.
         return estimator.fit(X, X.ravel() if X.shape[1] == 1 else X, **fit_params)
 
@@ -155,10 +157,9 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
         return reconstruction
 
     def _reconstruction(self, X):
-        kind = _kind(self.estimator_)
-        if kind == "network":
+        if self._kind == "network":
             return self._network.reconstruct(X)
-        if kind == "transformer":
+        if self._kind == "transformer":
             return self.estimator_.inverse_transform(self.estimator_.transform(X))
         return self.estimator_.predict(X)
 
@@ -227,11 +228,11 @@ def _predicts_labels(estimator):
 
 
 def _finite(errors, estimator):
-    if not np.isfinite(errors).all():
+    unfit = np.count_nonzero(~np.isfinite(errors))
+    if unfit:
         raise ValueError(
-            f"The reconstruction errors of {np.sum(~np.isfinite(errors))} of the {len(errors)} rows "
-            f"are not finite: {type(estimator).__name__} returns NaN or infinity, or values too far "
-            "from those it was given."
+            f"Of the {len(errors)} reconstruction errors {unfit} are not finite: "
+            f"{type(estimator).__name__} returns NaN, infinity or too large a number."
         )
     return errors
 
