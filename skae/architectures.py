@@ -98,6 +98,34 @@ def build_dense(
 
 BUILDERS = {"dense": build_dense}
 
+_DRAWN = ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance")
+
+
+def draw_weights(autoencoder, seed):
+    """Draw the initial weights of a built-in network anew, and let its dropout start anew.
+
+    A network that was trained before and one just built are the same after this.
+    """
+    seeds = count(seed)
+    for half in encoder_and_decoder(autoencoder):
+        for layer in half.layers:
+            for name in _DRAWN:
+                _draw(
+                    getattr(layer, name, None), getattr(layer, f"{name}_initializer", None), seeds
+                )
+            if hasattr(layer, "seed_generator"):
+                layer.seed_generator.state.assign([next(seeds), 0])
+
+
+def _draw(variable, initializer, seeds):
+    if variable is None:
+        return
+    if hasattr(initializer, "seed"):
+        initializer = type(initializer).from_config(
+            initializer.get_config() | {"seed": next(seeds)}
+        )
+    variable.assign(initializer(variable.shape, dtype=variable.dtype))
+
 
 def encoder_and_decoder(autoencoder):
     """Return the two halves of a model, or None for what it does not have.

@@ -19,10 +19,13 @@ from skae._sklearn_compat import (
     _check_sample_weight,
     _fit_context,
 )
-from skae.architectures import BUILDERS
+from skae.architectures import BUILDERS, draw_weights
 from skae.base import DECISION_CONSTRAINTS, ReconstructionErrorDetector, unchanged_on_failure
+from skae.compiled import TRAINERS, graph_settings
 from skae.diagnosis import warn_if_useless
+from skae.errors import row_errors
 from skae.fitted_state import (
+    BuiltInBlueprint,
     ConfigBlueprint,
     FunctionBlueprint,
     NetworkState,
@@ -30,10 +33,23 @@ from skae.fitted_state import (
     pack_parameter,
     unpack_parameter,
 )
+from skae.trainer import Trainer
 from skae.training import TrainingOptions, join_histories, train
 
 # A MinMaxScaler on float32 reaches 1.0000001.
 _UNIT_INTERVAL = (-1e-6, 1 + 1e-6)
+# What the built-in architectures are built from.
+_SIZES = (
+    "hidden_layer_sizes",
+    "latent_dim",
+    "activation",
+    "latent_activation",
+    "output_activation",
+    "dropout",
+    "batch_norm",
+    "l2",
+    "latent_l1",
+)
 _KERAS_PARAMETERS = ("architecture", "optimizer")
 
 
@@ -334,17 +350,13 @@ class AutoencoderOutlierDetector(
             X, X_val, sample_weight = self._checked_data(X, X_val, sample_weight)
             random = self._fresh_random_state()
             train_rows, held_out = self._split(len(X), random)
-            blueprint, model = self._initial_network(X, random)
-            history = train(
-                model,
-                self._laid_out(X),
-                self._training_options(),
+            self._train(
+                X,
                 rows=train_rows,
                 sample_weight=sample_weight,
                 X_val=self._laid_out(X[held_out] if len(held_out) else X_val),
-                seed=random.randint(2**31 - 1),
+                random=random,
             )
-            self._keep(blueprint, model, history)
             self._set_offset(rule, X, held_out if len(held_out) else train_rows)
         return self
 
@@ -493,50 +505,55 @@ class AutoencoderOutlierDetector(
         order = random.permutation(n_samples)
         return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
 
-    def _initial_network(self, X, random):
-        """Return the blueprint of the network, and the model to train."""
+    def _train(self, X, *, random, **data):
+        """Train a network, new or the present one, and keep its state and history."""
         input_shape = self._row_shape(X.shape[1])
-        if self.warm_start and hasattr(self, "_network"):
-            if self._network.input_shape != input_shape:
-                raise ValueError(
-                    f"warm_start=True goes on with a network for rows of shape "
-                    f"{self._network.input_shape}, but these are of shape {input_shape}: fit with "
-                    "warm_start=False to start anew."
-                )
-            return self._network.blueprint, self._network.build()
+        options = self._training_options()
+        goes_on = self.warm_start and hasattr(self, "_network")
+        if goes_on:
+            self._check_goes_on(input_shape)
         seed = int(random.randint(2**31 - 1))
-        if isinstance(self.architecture, str):
-            model = self._built_in_network(X, input_shape, seed)
-            return ConfigBlueprint(model.to_json()), model
-        blueprint = self._blueprint(input_shape, seed)
-        return blueprint, build_network(blueprint, input_shape)
+        blueprint = self._network.blueprint if goes_on else self._blueprint(X, input_shape, seed)
+        keys = (blueprint.graph_key(), options.graph_key())
+        rows = self._laid_out(X)
+        with TRAINERS.checked_out(
+            None if None in keys else (*keys, graph_settings()),
+            lambda: Trainer(build_network(blueprint, input_shape), options, rows[:1]),
+        ) as trainer:
+            if goes_on:
+                trainer.model.set_weights(self._network.weights)
+            elif keys[0] is not None:
+                draw_weights(trainer.model, seed)
+            history = train(trainer, rows, options, seed=random.randint(2**31 - 1), **data)
+            self._network = NetworkState.of_trained(blueprint, input_shape, trainer.model)
+        before = self.history_ if goes_on else {}
+        self.n_iter_ = len(history["loss"])
+        self.history_ = join_histories(before, history) if before else history
 
-    def _blueprint(self, input_shape, seed):
+    def _check_goes_on(self, input_shape):
+        if self._network.input_shape != input_shape:
+            raise ValueError(
+                f"warm_start=True goes on with a network for rows of shape "
+                f"{self._network.input_shape}, but these are of shape {input_shape}: fit with "
+                "warm_start=False to start anew."
+            )
+
+    def _blueprint(self, X, input_shape, seed):
         if is_keras_model(self.architecture):
             return ConfigBlueprint.of_template(self.architecture, seed)
-        params = dict(self.architecture_params or {})
-        return FunctionBlueprint(self.architecture, input_shape, params, seed)
-
-    def _built_in_network(self, X, input_shape, seed):
+        if callable(self.architecture):
+            params = dict(self.architecture_params or {})
+            return FunctionBlueprint(self.architecture, input_shape, params, seed)
         if self.architecture_params:
             raise ValueError(
                 f"architecture={self.architecture!r} takes no architecture_params; "
                 f"got {sorted(self.architecture_params)}."
             )
         self.output_activation_ = self._chosen_output_activation(X)
-        return BUILDERS[self.architecture](
-            input_shape,
-            hidden_layer_sizes=_layer_sizes(self.hidden_layer_sizes),
-            latent_dim=self.latent_dim,
-            activation=self.activation,
-            latent_activation=self.latent_activation,
-            output_activation=self.output_activation_,
-            dropout=self.dropout,
-            batch_norm=self.batch_norm,
-            l2=self.l2,
-            latent_l1=self.latent_l1,
-            seed=seed,
-        )
+        params = {name: getattr(self, name) for name in _SIZES}
+        params["hidden_layer_sizes"] = _layer_sizes(self.hidden_layer_sizes)
+        params["output_activation"] = self.output_activation_
+        return BuiltInBlueprint(self.architecture, input_shape, params, seed)
 
     def _chosen_output_activation(self, X):
         in_unit_interval = X.min() >= _UNIT_INTERVAL[0] and X.max() <= _UNIT_INTERVAL[1]
@@ -569,14 +586,6 @@ class AutoencoderOutlierDetector(
             label=type(self).__name__,
         )
 
-    def _keep(self, blueprint, model, history):
-        before = self.history_ if self.warm_start and hasattr(self, "history_") else {}
-        self.n_iter_ = len(history["loss"])
-        self.history_ = join_histories(before, history) if before else history
-        self._network = NetworkState.of_trained(
-            blueprint, self._row_shape(self.n_features_in_), model
-        )
-
     def _set_offset(self, rule, X, calibration):
         """Set the offset from the errors of the rows that the rule, or contamination, looks at."""
         rows = X if rule is None or len(calibration) == len(X) else X[calibration]
@@ -586,6 +595,11 @@ class AutoencoderOutlierDetector(
 
     def _reconstruct(self, X):
         return self._network.compiled.reconstruct(X)
+
+    def _batch_errors(self, X, measure):
+        if measure is row_errors and isinstance(self.error, str):
+            return self._network.compiled.row_errors(X, self.error)
+        return super()._batch_errors(X, measure)
 
     def __getstate__(self):
         state = dict(super().__getstate__())

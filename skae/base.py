@@ -120,9 +120,10 @@ class ReconstructionErrorDetector(OffsetMixin, OutlierMixin, BaseEstimator):
     def _errors(self, X, measure=row_errors):
         """Return the errors of checked rows, with one batch of reconstructions in memory."""
         batches = gen_batches(len(X), _ROWS)
-        return np.concatenate(
-            [measure(self.error, X[rows], self._reconstruct(X[rows])) for rows in batches]
-        )
+        return np.concatenate([self._batch_errors(X[rows], measure) for rows in batches])
+
+    def _batch_errors(self, X, measure):
+        return measure(self.error, X, self._reconstruct(X))
 
     def _checked_rule(self):
         """Return the rule that sets the offset, or None where `contamination` does."""

@@ -1,69 +1,110 @@
-"""Compiled forward passes of a network."""
+"""The process-wide cache of compiled functions, bounded.
 
-import numpy as np
+Tracing a graph costs more than a small network's whole training. What was traced for one fit serves
+the next of the same shape. The key is made of everything that shapes the graph.
 
-from skae.architectures import encoder_and_decoder
+What trains owns variables, so it is *checked out*: a fit has it for itself, and gives it back when
+it is done. A second fit meanwhile makes its own. What only scores is given its weights with each
+call and is shared.
+"""
+
+import threading
+from collections import OrderedDict
+from contextlib import contextmanager
+
+from skae._keras import load_keras
+
+_MOST_ENTRIES = 16
 
 
-class CompiledNetwork:
-    """A network's forward passes, each traced once, for any number of rows.
+class _Cache:
+    """Keeps the entries used last, up to a number."""
 
-    Parameters
-    ----------
-    model : keras.Model
-        An autoencoder of rows of `input_shape`.
-    input_shape : tuple of int
-        How the network lays out a row. Outside of this class rows are flat.
+    def __init__(self):
+        self._entries = OrderedDict()
+        self._lock = threading.Lock()
 
-    Attributes
-    ----------
-    encoder, decoder : keras.Model or None
-        The halves of the model, where it shows them.
-    code_shape : tuple of int or None
-        The shape of one latent code.
+    @contextmanager
+    def checked_out(self, key, make):
+        """Have the entry of `key` for oneself, or a new one; after an exception it is dropped."""
+        with self._lock:
+            entry = self._entries.pop(key, None)
+        entry = make() if entry is None else entry
+        yield entry
+        self._keep(key, entry)
+
+    def shared(self, key, make):
+        """Return the entry of `key`, or a new one, which others may get as well."""
+        with self._lock:
+            entry = self._entries.get(key)
+        entry = make() if entry is None else entry
+        self._keep(key, entry)
+        return entry
+
+    def _keep(self, key, entry):
+        # None stands for what no other fit could use.
+        if key is None:
+            return
+        with self._lock:
+            self._entries[key] = entry
+            self._entries.move_to_end(key)
+            while len(self._entries) > _MOST_ENTRIES:
+                self._entries.popitem(last=False)
+
+    def clear(self):
+        with self._lock:
+            self._entries.clear()
+
+    def __len__(self):
+        return len(self._entries)
+
+
+TRAINERS = _Cache()
+FORWARDS = _Cache()
+
+
+def clear_cache():
+    """Forget the compiled functions that are kept for later fits and scores of the same shape.
+
+    They make the second fit of a shape fast, and hold a few megabytes each, at most 16 of a kind.
+
+    Examples
+    --------
+    >>> import skae
+    >>> skae.clear_cache()
     """
-
-    def __init__(self, model, input_shape):
-        self.model = model
-        self.input_shape = tuple(input_shape)
-        self.encoder, self.decoder = encoder_and_decoder(model)
-        self.code_shape = None if self.encoder is None else self._code_shape()
-        self._compiled = {}
-
-    def reconstruct(self, X):
-        """Return what the network makes of each row, an array of the shape of X."""
-        return self._call(self.model, X, self.input_shape)
-
-    def encode(self, X):
-        """Return the latent code of each row, flat, of shape (n_samples, n_codes)."""
-        return self._call(self.encoder, X, self.input_shape)
-
-    def decode(self, codes):
-        """Return the row that the decoder makes of each flat latent code."""
-        return self._call(self.decoder, codes, self.code_shape)
-
-    def _code_shape(self):
-        codes = self.encoder(np.zeros((2, *self.input_shape), dtype=np.float32))
-        return tuple(codes.shape[1:])
-
-    def _call(self, model, X, shape):
-        if id(model) not in self._compiled:
-            self._compiled[id(model)] = compiled(
-                lambda rows: model(rows, training=False), (None, *shape), "float32"
-            )
-        # A lone row would take another floating-point path than the same row among others.
-        rows = np.repeat(X, 2, axis=0) if len(X) == 1 else X
-        output = self._compiled[id(model)](rows.reshape(-1, *shape))
-        return np.asarray(output)[: len(X)].reshape(len(X), -1)
+    TRAINERS.clear()
+    FORWARDS.clear()
 
 
-def compiled(function, shape, dtype):
-    """Trace `function` once, for a tensor of `shape` in which None stands for any size.
+def graph_settings():
+    """Return the settings of the process that shape every graph."""
+    import tensorflow as tf
+
+    keras = load_keras()
+    return (
+        keras.config.floatx(),
+        keras.config.dtype_policy().name,
+        tf.config.functions_run_eagerly(),
+        tuple(device.name for device in tf.config.list_logical_devices()),
+        tf.constant(0).device,
+    )
+
+
+def compiled(function, *signature):
+    """Trace `function` once, for tensors of the shapes and dtypes of `signature`.
 
     A concrete function, because TensorFlow warns of retracing when many plain ones come from one
     place in the code, as they do when many networks are fitted.
+
+    Parameters
+    ----------
+    function : callable
+        Of tensors.
+    *signature : tuple of (shape, dtype)
+        None in a shape stands for any size.
     """
     import tensorflow as tf
 
-    signature = [tf.TensorSpec(shape, dtype)]
-    return tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
+    specs = [tf.TensorSpec(shape, dtype) for shape, dtype in signature]
+    return tf.function(function, autograph=False).get_concrete_function(*specs)

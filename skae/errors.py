@@ -2,24 +2,26 @@
 
 import numpy as np
 
+from skae._keras import load_keras
+
 # Keras clips at its epsilon before it takes logarithms; the score follows the loss.
 _MSLE_FLOOR = 1e-7
 
 
-def _squared(X, reconstruction):
-    return np.square(np.subtract(X, reconstruction, dtype=np.float64))
+# Each is called with NumPy, or with keras.ops inside a graph, as the first argument.
+def _squared(ops, X, reconstruction):
+    return ops.square(X - reconstruction)
 
 
-def _absolute(X, reconstruction):
-    return np.abs(np.subtract(X, reconstruction, dtype=np.float64))
+def _absolute(ops, X, reconstruction):
+    return ops.abs(X - reconstruction)
 
 
-def _squared_logarithmic(X, reconstruction):
+def _squared_logarithmic(ops, X, reconstruction):
     X, reconstruction = (
-        np.log1p(np.maximum(values, _MSLE_FLOOR, dtype=np.float64))
-        for values in (X, reconstruction)
+        ops.log1p(ops.maximum(values, _MSLE_FLOOR)) for values in (X, reconstruction)
     )
-    return np.square(X - reconstruction)
+    return ops.square(X - reconstruction)
 
 
 NAMED_ERRORS = {"mae": _absolute, "mse": _squared, "msle": _squared_logarithmic}
@@ -44,8 +46,9 @@ def feature_errors(error, X, reconstruction):
     ValueError
         If a callable returns an array of another shape.
     """
-    measure = NAMED_ERRORS.get(error, error) if isinstance(error, str) else error
-    errors = np.asarray(measure(X, reconstruction), dtype=np.float64)
+    if isinstance(error, str):
+        return NAMED_ERRORS[error](np, X.astype(np.float64), reconstruction.astype(np.float64))
+    errors = np.asarray(error(X, reconstruction), dtype=np.float64)
     if errors.shape != X.shape:
         raise ValueError(
             f"error={error!r} must return an array of the shape of X, {X.shape}: one error for "
@@ -57,3 +60,10 @@ def feature_errors(error, X, reconstruction):
 def row_errors(error, X, reconstruction):
     """Return the error of each row: the mean of the errors of its features."""
     return feature_errors(error, X, reconstruction).mean(axis=1)
+
+
+def row_errors_in_graph(error, X, reconstruction):
+    """Return the error of each row as a float64 tensor, by the name of the measure."""
+    ops = load_keras().ops
+    X, reconstruction = (ops.cast(values, "float64") for values in (X, reconstruction))
+    return ops.mean(NAMED_ERRORS[error](ops, X, reconstruction), axis=1)

@@ -10,7 +10,29 @@ import json
 import numpy as np
 
 from skae._keras import is_keras_model, load_keras, python_random_borrowed
-from skae.compiled import CompiledNetwork
+from skae.architectures import BUILDERS
+from skae.compiled import FORWARDS, graph_settings
+from skae.forward import CompiledNetwork, ForwardFunctions
+
+
+class BuiltInBlueprint:
+    """Builds a network of one of skae's own architectures from its sizes."""
+
+    def __init__(self, architecture, input_shape, params, seed):
+        self.architecture = architecture
+        self.input_shape = input_shape
+        self.params = params
+        self.seed = seed
+
+    def build(self):
+        """Build the network with the initial weights that its seed stands for."""
+        return BUILDERS[self.architecture](self.input_shape, **self.params, seed=self.seed)
+
+    def graph_key(self):
+        """Return what shapes the network's graph, or None where the user's functions do."""
+        if any(callable(value) for value in self.params.values()):
+            return None
+        return (self.architecture, self.input_shape, *sorted(self.params.items()))
 
 
 class ConfigBlueprint:
@@ -39,6 +61,10 @@ class ConfigBlueprint:
             ) from error
         return blueprint
 
+    def graph_key(self):
+        """Return None: the graphs of a user's network are its own."""
+        return
+
     def build(self):
         """Build the network with the initial weights that its seeds stand for."""
         return load_keras().models.model_from_json(self.config)
@@ -52,6 +78,10 @@ class FunctionBlueprint:
         self.input_shape = input_shape
         self.params = params
         self.seed = seed
+
+    def graph_key(self):
+        """Return None: the graphs of a user's network are its own."""
+        return
 
     def build(self):
         """Call the function; layers that were given no seed take theirs from ours."""
@@ -94,16 +124,11 @@ class NetworkState:
 
     @classmethod
     def of_trained(cls, blueprint, input_shape, model):
-        """Return the state of a model that nobody else will change, and keep it for the scores."""
-        compiled = CompiledNetwork(model, input_shape)
-        state = cls(
-            blueprint,
-            input_shape,
-            model.get_weights(),
-            compiled.code_shape,
-            compiled.decoder is not None,
-        )
-        state._live["compiled"] = compiled
+        """Return the state of a model that has just been trained."""
+        functions = _forward_functions(blueprint, input_shape, lambda: model)
+        weights = model.get_weights()
+        state = cls(blueprint, input_shape, weights, functions.code_shape, functions.has_decoder)
+        state._live["compiled"] = CompiledNetwork(functions, weights)
         return state
 
     def has(self, half):
@@ -112,16 +137,17 @@ class NetworkState:
 
     @property
     def compiled(self):
-        """The network that computes scores. Nobody else gets hold of its model."""
+        """The network that computes scores. Nobody else gets hold of its weights."""
         if "compiled" not in self._live:
-            self._live["compiled"] = CompiledNetwork(self.build(), self.input_shape)
+            functions = _forward_functions(self.blueprint, self.input_shape, self.blueprint.build)
+            self._live["compiled"] = CompiledNetwork(functions, self.weights)
         return self._live["compiled"]
 
     @property
     def public(self):
-        """A second network from the same arrays, for the user to look at, save or change."""
+        """A model from the same arrays, and its halves, for the user to look at or change."""
         if "public" not in self._live:
-            self._live["public"] = CompiledNetwork(self.build(), self.input_shape)
+            self._live["public"] = ForwardFunctions(self.build(), self.input_shape)
         return self._live["public"]
 
     def build(self):
@@ -132,6 +158,19 @@ class NetworkState:
 
     def __getstate__(self):
         return {**vars(self), "_live": {}}
+
+
+def _forward_functions(blueprint, input_shape, model):
+    """Return the functions of a network; those of a built-in one are shared.
+
+    Shared ones have a model of their own: the one that was trained goes on to train others.
+    """
+    key = blueprint.graph_key()
+    if key is None:
+        return ForwardFunctions(model(), input_shape)
+    return FORWARDS.shared(
+        (key, graph_settings()), lambda: ForwardFunctions(blueprint.build(), input_shape)
+    )
 
 
 def build_network(blueprint, input_shape):

@@ -10,8 +10,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skae._keras import is_keras_model
 from skae._sklearn_compat import _fit_context, _routing_enabled
 from skae.base import DECISION_CONSTRAINTS, ReconstructionErrorDetector, unchanged_on_failure
-from skae.compiled import CompiledNetwork
 from skae.fitted_state import check_reconstructs, pack_parameter, unpack_parameter
+from skae.forward import CompiledNetwork, ForwardFunctions
 
 
 class ReconstructionOutlierDetector(ReconstructionErrorDetector):
@@ -168,7 +168,8 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
         if "network" not in self._live:
             input_shape = _row_shape(self.estimator_, self.n_features_in_)
             check_reconstructs(self.estimator_, input_shape)
-            self._live["network"] = CompiledNetwork(self.estimator_, input_shape)
+            functions = ForwardFunctions(self.estimator_, input_shape)
+            self._live["network"] = CompiledNetwork(functions, self.estimator_.get_weights())
         return self._live["network"]
 
     def __sklearn_clone__(self):

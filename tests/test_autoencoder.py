@@ -121,9 +121,9 @@ class TestContract:
     def test_float32_data_reaches_training_uncopied(self, normal, monkeypatch):
         given = []
 
-        def keep_and_train(model, X, *args, **kwargs):
+        def keep_and_train(trainer, X, *args, **kwargs):
             given.append(X)
-            return train(model, X, *args, **kwargs)
+            return train(trainer, X, *args, **kwargs)
 
         monkeypatch.setattr("skae.autoencoder.train", keep_and_train)
         detector(validation_fraction=0.2).fit(normal)
@@ -570,4 +570,4 @@ class TestWarnings:
     def test_a_trained_network_warns_of_nothing(self, normal):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            detector(epochs=200).fit(normal)
+            detector(epochs=100, learning_rate=0.01).fit(normal)

@@ -4,7 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from skae.training import TrainingOptions, join_histories, train
+from skae.trainer import Trainer
+from skae.training import TrainingOptions, join_histories
+from skae.training import train as train_with
 
 X = np.random.default_rng(0).random((50, 6), dtype=np.float32)
 OPTIONS = TrainingOptions(
@@ -27,6 +29,10 @@ OPTIONS = TrainingOptions(
 
 def options(**changes):
     return TrainingOptions(**(vars(OPTIONS) | changes))
+
+
+def train(model, X, options, **kwargs):
+    return train_with(Trainer(model, options, X[:1]), X, options, **kwargs)
 
 
 def network():

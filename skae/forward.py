@@ -1,0 +1,100 @@
+"""The forward passes of a network, compiled as functions of its weights."""
+
+import numpy as np
+
+from skae._keras import load_keras
+from skae.architectures import encoder_and_decoder
+from skae.compiled import compiled
+from skae.errors import row_errors_in_graph
+
+
+class ForwardFunctions:
+    """Forward passes of a model as functions of weights, each traced when first asked for.
+
+    Parameters
+    ----------
+    model : keras.Model
+        An autoencoder of rows of `input_shape`. Its own weights are not looked at.
+    input_shape : tuple of int
+        How the network lays out a row. Outside of this class rows are flat.
+
+    Attributes
+    ----------
+    code_shape : tuple of int or None
+        The shape of one latent code, None for a network that shows no encoder.
+    has_decoder : bool
+        Whether it shows a decoder.
+    """
+
+    def __init__(self, model, input_shape):
+        self.model = model
+        self.input_shape = tuple(input_shape)
+        self.encoder, self.decoder = encoder_and_decoder(model)
+        self.code_shape = None if self.encoder is None else self._code_shape()
+        self.has_decoder = self.encoder is not None and self.decoder is not None
+        self._traced = {}
+
+    def __call__(self, task, weights, rows):
+        """Do a `task` ("reconstruct", "encode", "decode" or the name of an error) with rows."""
+        if task not in self._traced:
+            self._traced[task] = self._trace(task)
+        # A lone row would take another floating-point path than the same row among others.
+        padded = np.repeat(rows, 2, axis=0) if len(rows) == 1 else rows
+        return self._traced[task](*weights, padded).numpy()[: len(rows)]
+
+    def _trace(self, task):
+        keras = load_keras()
+        part = {"encode": self.encoder, "decode": self.decoder}.get(task, self.model)
+        shape = self.code_shape if task == "decode" else self.input_shape
+        names_an_error = task not in ("reconstruct", "encode", "decode")
+
+        def forward(*weights_and_rows):
+            *weights, flat = weights_and_rows
+            rows = keras.ops.reshape(flat, (-1, *shape))
+            mapping = list(zip(self.model.weights, weights, strict=True))
+            with keras.StatelessScope(state_mapping=mapping):
+                output = part(rows, training=False)
+            output = keras.ops.reshape(output, (keras.ops.shape(flat)[0], -1))
+            output = keras.ops.cast(output, "float32")
+            return row_errors_in_graph(task, flat, output) if names_an_error else output
+
+        signature = [(weight.shape, weight.dtype) for weight in self.model.weights]
+        return compiled(forward, *signature, ((None, int(np.prod(shape))), "float32"))
+
+    def _code_shape(self):
+        codes = self.encoder(np.zeros((2, *self.input_shape), dtype=np.float32))
+        return tuple(codes.shape[1:])
+
+
+class CompiledNetwork:
+    """One trained network: shared functions and its own weights.
+
+    Parameters
+    ----------
+    functions : ForwardFunctions
+        Of a model of the same shapes.
+    weights : list of ndarray
+        As `keras.Model.get_weights` returns them.
+    """
+
+    def __init__(self, functions, weights):
+        import tensorflow as tf
+
+        self.functions = functions
+        self._weights = [tf.constant(weight) for weight in weights]
+
+    def reconstruct(self, X):
+        """Return what the network makes of each row, an array of the shape of X."""
+        return self.functions("reconstruct", self._weights, X)
+
+    def row_errors(self, X, error):
+        """Return the error of each row, by the name of the measure."""
+        return self.functions(error, self._weights, X)
+
+    def encode(self, X):
+        """Return the latent code of each row, flat, of shape (n_samples, n_codes)."""
+        return self.functions("encode", self._weights, X)
+
+    def decode(self, codes):
+        """Return the row that the decoder makes of each flat latent code."""
+        return self.functions("decode", self._weights, codes)
