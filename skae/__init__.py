@@ -10,6 +10,7 @@ _HOMES = {
     "FitOnInliers": "skae.meta.fit_on_inliers",
     "ReconstructionOutlierDetector": "skae.reconstruction",
     "ThresholdedOutlierDetector": "skae.meta.thresholded",
+    "clear_cache": "skae.compiled",
     "show_versions": "skae._versions",
 }
 _MODULES = ("datasets", "displays", "preprocessing", "thresholds")
@@ -19,6 +20,7 @@ __all__ = [
     "FitOnInliers",
     "ReconstructionOutlierDetector",
     "ThresholdedOutlierDetector",
+    "clear_cache",
     "datasets",
     "displays",
     "preprocessing",

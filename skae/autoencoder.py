@@ -327,7 +327,8 @@ class AutoencoderOutlierDetector(
             What each row counts for in the loss.
         X_val : array-like of shape (n_validation_samples, n_features), default=None
             Rows for the validation curves of `history_` and for early stopping. They never set the
-            threshold. Excludes `validation_fraction > 0`.
+            threshold. Excludes `validation_fraction > 0`. In a pipeline they are scaled like X if
+            the pipeline has `transform_input=["X_val"]` and metadata routing is enabled.
 
         Returns
         -------
@@ -457,6 +458,7 @@ class AutoencoderOutlierDetector(
             )
         if X_val is not None:
             X_val = self._checked_rows(X_val)
+            _warn_if_scaled_otherwise(X, X_val)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(
                 sample_weight, X, dtype=np.float32, ensure_non_negative=True
@@ -621,6 +623,19 @@ class AutoencoderOutlierDetector(
 AutoencoderOutlierDetector.transform = available_if(_has_half("encoder"))(
     AutoencoderOutlierDetector.transform
 )
+
+
+def _warn_if_scaled_otherwise(X, X_val):
+    low, high = X.min(), X.max()
+    extent = high - low
+    strays = ((X_val < low - extent) | (X_val > high + extent)).any(axis=1).mean()
+    if strays > 0.5:
+        warnings.warn(
+            f"X lies in [{low:.4g}, {high:.4g}], but {strays:.0%} of the rows of X_val lie far "
+            "outside: was it scaled? In a pipeline, transform_input=['X_val'] sends it through the "
+            "steps before the detector (see the guide of sklearn.pipeline.Pipeline).",
+            stacklevel=4,
+        )
 
 
 def _layer_sizes(sizes):

@@ -561,6 +561,10 @@ class TestWarnings:
         with pytest.warns(UserWarning, match=r"between 0 and 1 only, but X lies in \[.*MinMax"):
             detector(output_activation="sigmoid").fit(normal * 2)
 
+    def test_validation_rows_that_were_not_scaled(self, normal):
+        with pytest.warns(UserWarning, match=r"100% of the rows of X_val.*transform_input"):
+            detector().fit(normal, X_val=normal * 100)
+
     def test_output_activation_auto(self, normal):
         reached = normal / normal.max() * np.float32(1.0000001)
         assert detector().fit(reached).output_activation_ == "sigmoid"

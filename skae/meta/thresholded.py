@@ -110,7 +110,8 @@ class ThresholdedOutlierDetector(OffsetMixin, InnerDetectorMixin):
         if y is None:
             raise ValueError(
                 f"{rule!r} learns from labels: give fit a y, or use a rule without labels such as "
-                "MeanStd() or Quantile()."
+                "MeanStd() or Quantile(). Inside FitOnInliers no labels arrive: there use "
+                "ThresholdedOutlierDetector(FitOnInliers(...), rule)."
             )
         is_outlier = ~inlier_mask(y, self.inlier_label, self.outlier_label)
         if is_outlier.all() or not is_outlier.any():
