@@ -35,12 +35,17 @@ class ForwardFunctions:
         self._traced = {}
 
     def __call__(self, task, weights, rows):
-        """Do a `task` ("reconstruct", "encode", "decode" or the name of an error) with rows."""
+        """Do a `task` ("reconstruct", "encode", "decode" or the name of an error) with rows.
+
+        The weights are packed: one vector a dtype.
+        """
+        import tensorflow as tf
+
         if task not in self._traced:
             self._traced[task] = self._trace(task)
         # A lone row would take another floating-point path than the same row among others.
         padded = np.repeat(rows, 2, axis=0) if len(rows) == 1 else rows
-        return self._traced[task](*weights, padded).numpy()[: len(rows)]
+        return self._traced[task](*weights, tf.constant(padded)).numpy()[: len(rows)]
 
     def _trace(self, task):
         keras = load_keras()
@@ -48,17 +53,16 @@ class ForwardFunctions:
         shape = self.code_shape if task == "decode" else self.input_shape
         names_an_error = task not in ("reconstruct", "encode", "decode")
 
-        def forward(*weights_and_rows):
-            *weights, flat = weights_and_rows
+        def forward(*packed_and_rows):
+            *packed, flat = packed_and_rows
             rows = keras.ops.reshape(flat, (-1, *shape))
-            mapping = list(zip(self.model.weights, weights, strict=True))
-            with keras.StatelessScope(state_mapping=mapping):
+            with keras.StatelessScope(state_mapping=_unpacked(self.model.weights, packed)):
                 output = part(rows, training=False)
             output = keras.ops.reshape(output, (keras.ops.shape(flat)[0], -1))
             output = keras.ops.cast(output, "float32")
             return row_errors_in_graph(task, flat, output) if names_an_error else output
 
-        signature = [(weight.shape, weight.dtype) for weight in self.model.weights]
+        signature = [((None,), dtype) for dtype in _by_dtype(self.model.weights)]
         return compiled(forward, *signature, ((None, int(np.prod(shape))), "float32"))
 
     def _code_shape(self):
@@ -81,7 +85,11 @@ class CompiledNetwork:
         import tensorflow as tf
 
         self.functions = functions
-        self._weights = [tf.constant(weight) for weight in weights]
+        # Each tensor that a compiled function is given costs as much as the arithmetic of a row.
+        self._weights = [
+            tf.concat([tf.reshape(weight, [-1]) for weight in group], axis=0)
+            for group in _by_dtype(weights).values()
+        ]
 
     def reconstruct(self, X):
         """Return what the network makes of each row, an array of the shape of X."""
@@ -98,3 +106,24 @@ class CompiledNetwork:
     def decode(self, codes):
         """Return the row that the decoder makes of each flat latent code."""
         return self.functions("decode", self._weights, codes)
+
+
+def _by_dtype(weights):
+    groups = {}
+    for weight in weights:
+        groups.setdefault(str(weight.dtype), []).append(weight)
+    return groups
+
+
+def _unpacked(variables, packed):
+    """Return pairs of a variable and its value, cut out of the packed vectors."""
+    import tensorflow as tf
+
+    pairs = []
+    for group, vector in zip(_by_dtype(variables).values(), packed, strict=True):
+        values = tf.split(vector, [int(np.prod(variable.shape)) for variable in group])
+        pairs += [
+            (variable, tf.reshape(value, variable.shape))
+            for variable, value in zip(group, values, strict=True)
+        ]
+    return pairs

@@ -6,7 +6,7 @@ import numpy as np
 
 from skae._keras import load_keras, resolve
 from skae.compiled import compiled
-from skae.schedule import constant_then_cosine
+from skae.optimization import constant_then_cosine, fused_adam
 
 
 class Trainer:
@@ -200,6 +200,8 @@ def _optimizer(optimizer, learning_rate):
         config["learning_rate"] = learning_rate
     elif isinstance(optimizer, str):
         config["learning_rate"] = constant_then_cosine()
+    if optimizer == "adam":
+        return fused_adam(config["learning_rate"])
     return type(fresh).from_config(config)
 
 
