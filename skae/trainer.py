@@ -27,7 +27,7 @@ class Trainer:
         self._row_shape = row.shape[1:]
         self._compile(options)
         self._create_variables(row)
-        self._fresh_optimizer = [np.array(variable) for variable in model.optimizer.variables]
+        self._fresh_optimizer = [v.value.numpy() for v in model.optimizer.variables]
         self._traced = {}
 
     def restart(self, options, n_steps):
