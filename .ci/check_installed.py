@@ -1,4 +1,4 @@
-"""Run by `make wheel` from another folder: does what the wheel installed do its job?"""
+"""Does what the wheel installed do its job? Run by `make wheel` from another folder."""
 
 from importlib.metadata import requires
 from pathlib import Path

@@ -13,7 +13,14 @@ _HOMES = {
     "clear_cache": "skae.compiled",
     "show_versions": "skae._versions",
 }
-_MODULES = ("datasets", "displays", "preprocessing", "thresholds")
+_MODULES = (
+    "datasets",
+    "displays",
+    "metrics",
+    "model_selection",
+    "preprocessing",
+    "thresholds",
+)
 
 __all__ = [
     "AutoencoderOutlierDetector",
@@ -23,6 +30,8 @@ __all__ = [
     "clear_cache",
     "datasets",
     "displays",
+    "metrics",
+    "model_selection",
     "preprocessing",
     "show_versions",
     "thresholds",

@@ -30,6 +30,7 @@ from skae.fitted_state import (
     FunctionBlueprint,
     NetworkState,
     build_network,
+    clone_sharing_models,
     pack_parameter,
     unpack_parameter,
 )
@@ -602,6 +603,9 @@ class AutoencoderOutlierDetector(
         if measure is row_errors and isinstance(self.error, str):
             return self._network.compiled.row_errors(X, self.error)
         return super()._batch_errors(X, measure)
+
+    def __sklearn_clone__(self):
+        return clone_sharing_models(self, _KERAS_PARAMETERS)
 
     def __getstate__(self):
         state = dict(super().__getstate__())

@@ -120,7 +120,10 @@ class ReconstructionErrorDetector(OffsetMixin, OutlierMixin, BaseEstimator):
     def _errors(self, X, measure=row_errors):
         """Return the errors of checked rows, with one batch of reconstructions in memory."""
         batches = gen_batches(len(X), _ROWS)
-        return np.concatenate([self._batch_errors(X[rows], measure) for rows in batches])
+        errors = np.concatenate([self._batch_errors(X[rows], measure) for rows in batches])
+        # A row that comes out as NaN is as badly reconstructed as can be, and no inlier.
+        errors[np.isnan(errors)] = np.inf
+        return errors
 
     def _batch_errors(self, X, measure):
         return measure(self.error, X, self._reconstruct(X))

@@ -6,8 +6,10 @@ TensorFlow.
 """
 
 import json
+import warnings
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
 from skae._keras import is_keras_model, load_keras, python_random_borrowed
 from skae.architectures import BUILDERS
@@ -209,9 +211,25 @@ def _output_shape(model, input_shape):
 
 def _config(model, generator=None):
     """Return Keras' configuration of a model as JSON, with new seeds from `generator`."""
-    config = json.loads(model.to_json())
+    with warnings.catch_warnings():
+        # Of what the model was compiled with, which is left out.
+        warnings.filterwarnings("ignore", message="The object being serialized includes a `lambda`")
+        config = json.loads(model.to_json())
     config.pop("compile_config", None)
+    config = _named_by_keras(config)
     return json.dumps(config if generator is None else _reseeded(config, generator))
+
+
+def _named_by_keras(config):
+    """Leave out the names that others, as scikeras does, register Keras' own classes under."""
+    if isinstance(config, list):
+        return [_named_by_keras(item) for item in config]
+    if not isinstance(config, dict):
+        return config
+    config = {key: _named_by_keras(item) for key, item in config.items()}
+    if "registered_name" in config and str(config.get("module")).split(".")[0] == "keras":
+        config["registered_name"] = None
+    return config
 
 
 def _reseeded(config, generator):
@@ -223,6 +241,24 @@ def _reseeded(config, generator):
         key: int(generator.integers(2**31)) if key == "seed" else _reseeded(item, generator)
         for key, item in config.items()
     }
+
+
+def clone_sharing_models(estimator, names):
+    """Clone an estimator, with its Keras objects among the parameters `names` shared.
+
+    They are templates, or used as they are, and never changed. Copying them would go through Keras'
+    files, cannot be done with every class, and draws from Python's own generator.
+    """
+    shared = {name: getattr(estimator, name) for name in names}
+    shared = {name: value for name, value in shared.items() if _is_keras_object(value)}
+    twin = object.__new__(type(estimator))
+    vars(twin).update(vars(estimator))
+    vars(twin).update(dict.fromkeys(shared))
+    return BaseEstimator.__sklearn_clone__(twin).set_params(**shared)
+
+
+def _is_keras_object(value):
+    return is_keras_model(value) or hasattr(value, "apply_gradients")
 
 
 def pack_parameter(value):

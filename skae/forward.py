@@ -21,7 +21,7 @@ class ForwardFunctions:
     Attributes
     ----------
     code_shape : tuple of int or None
-        The shape of one latent code, None for a network that shows no encoder.
+        The shape of one latent code, None for a network that shows no encoder of one.
     has_decoder : bool
         Whether it shows a decoder.
     """
@@ -31,7 +31,9 @@ class ForwardFunctions:
         self.input_shape = tuple(input_shape)
         self.encoder, self.decoder = encoder_and_decoder(model)
         self.code_shape = None if self.encoder is None else self._code_shape()
-        self.has_decoder = self.encoder is not None and self.decoder is not None
+        if self.code_shape is None:
+            self.encoder = self.decoder = None
+        self.has_decoder = self.decoder is not None
         self._traced = {}
 
     def __call__(self, task, weights, rows):
@@ -67,7 +69,8 @@ class ForwardFunctions:
 
     def _code_shape(self):
         codes = self.encoder(np.zeros((2, *self.input_shape), dtype=np.float32))
-        return tuple(codes.shape[1:])
+        # An encoder may return several tensors; then there is no one latent code to speak of.
+        return tuple(codes.shape[1:]) if hasattr(codes, "shape") else None
 
 
 class CompiledNetwork:

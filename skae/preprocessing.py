@@ -1,5 +1,6 @@
 """Scaling that scikit-learn does not have."""
 
+from math import isfinite
 from numbers import Real
 
 import numpy as np
@@ -27,6 +28,8 @@ class GlobalMinMaxScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     ----------
     data_min_, data_max_ : float
         Smallest and largest value of the training data.
+    scale_ : float
+        What the data is multiplied by; of constant data, which is moved only, 1.
     n_features_in_ : int
         Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -64,19 +67,14 @@ class GlobalMinMaxScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If `feature_range` is not a smaller and a larger number.
+            If `feature_range` is not a smaller and a larger number, both finite.
         """
-        low_high = tuple(self.feature_range)
-        if not (
-            len(low_high) == 2
-            and all(isinstance(bound, Real) for bound in low_high)
-            and low_high[0] < low_high[1]
-        ):
-            raise ValueError(
-                f"feature_range must be a smaller and a larger number, got {self.feature_range!r}."
-            )
+        low, high = _checked_range(self.feature_range)
         X = validate_data(self, X, dtype=[np.float64, np.float32])
         self.data_min_, self.data_max_ = float(X.min()), float(X.max())
+        extent = self.data_max_ - self.data_min_
+        self.scale_ = (high - low) / extent if extent > np.finfo(X.dtype).tiny else 1.0
+        self._low = low
         return self
 
     def transform(self, X):
@@ -93,8 +91,7 @@ class GlobalMinMaxScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        low, scale = self._low_and_scale()
-        return ((X - self.data_min_) * scale + low).astype(X.dtype, copy=False)
+        return (X - self.data_min_) * self.scale_ + self._low
 
     def inverse_transform(self, X):
         """Undo the scaling of X.
@@ -110,16 +107,24 @@ class GlobalMinMaxScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = check_array(X, dtype=[np.float64, np.float32])
-        low, scale = self._low_and_scale()
-        return ((X - low) / scale + self.data_min_).astype(X.dtype, copy=False)
-
-    def _low_and_scale(self):
-        low, high = self.feature_range
-        extent = self.data_max_ - self.data_min_
-        # Constant data has no extent: it is moved, not stretched.
-        return low, (high - low) / (extent if extent > 0 else 1.0)
+        if X.shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"X has {X.shape[1]} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input."
+            )
+        return (X - self._low) / self.scale_ + self.data_min_
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def _checked_range(feature_range):
+    bounds = tuple(feature_range)
+    numbers = all(isinstance(bound, Real) and isfinite(bound) for bound in bounds)
+    if not (len(bounds) == 2 and numbers and bounds[0] < bounds[1]):
+        raise ValueError(
+            f"feature_range must be a smaller and a larger number, got {feature_range!r}."
+        )
+    return float(bounds[0]), float(bounds[1])

@@ -10,7 +10,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skae._keras import is_keras_model
 from skae._sklearn_compat import _fit_context, _routing_enabled
 from skae.base import DECISION_CONSTRAINTS, ReconstructionErrorDetector, unchanged_on_failure
-from skae.fitted_state import check_reconstructs, pack_parameter, unpack_parameter
+from skae.fitted_state import (
+    check_reconstructs,
+    clone_sharing_models,
+    pack_parameter,
+    unpack_parameter,
+)
 from skae.forward import CompiledNetwork, ForwardFunctions
 
 
@@ -25,9 +30,9 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
     ----------
     estimator : estimator or keras.Model
         A scikit-learn estimator is cloned and fitted, scikeras' `KerasRegressor` among them. A
-        `keras.Model` is neither: clones of the detector share it. The model comes back from a
-        pickle uncompiled, and if it is of a class of your own, register that with Keras
-        (`keras.saving.register_keras_serializable`), or it cannot come back.
+        `keras.Model` is neither: clones of the detector share it, and scores come from the weights
+        it has when `fit` is called. It comes back from a pickle uncompiled, and only if a class of
+        your own is registered (`keras.saving.register_keras_serializable`).
     error : {"mse", "mae", "msle"} or callable, default="mse"
         What a row is scored by. A callable is called with X and its reconstruction and returns the
         error of each feature of each row; their mean is the error of the row.
@@ -110,6 +115,7 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
                 fit_params = process_routing(self, "fit", **fit_params).estimator.fit
             self._live = {}
             self.estimator_ = self._fitted_estimator(X, fit_params)
+            self._weights = self.estimator_.get_weights() if self._kind == "network" else None
             self.offset_ = self._offset(rule, _finite(self._errors(X), self.estimator_))
         return self
 
@@ -169,22 +175,24 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
             input_shape = _row_shape(self.estimator_, self.n_features_in_)
             check_reconstructs(self.estimator_, input_shape)
             functions = ForwardFunctions(self.estimator_, input_shape)
-            self._live["network"] = CompiledNetwork(functions, self.estimator_.get_weights())
+            self._live["network"] = CompiledNetwork(functions, self._weights)
         return self._live["network"]
 
     def __sklearn_clone__(self):
-        if not is_keras_model(self.estimator):
-            return super().__sklearn_clone__()
-        params = self.get_params(deep=False)
-        model = params.pop("estimator")
-        return type(self)(model, **{name: clone(params[name], safe=False) for name in params})
+        return clone_sharing_models(self, ["estimator"])
 
     def __getstate__(self):
         state = dict(super().__getstate__())
-        return state | _models(pack_parameter, state) | ({"_live": {}} if "_live" in state else {})
+        state |= _models(pack_parameter, state)
+        if state.get("_weights") is not None:
+            # What the scores come from, should the model have been trained further.
+            state["estimator_"]["weights"] = state.pop("_weights")
+        return state | ({"_live": {}} if "_live" in state else {})
 
     def __setstate__(self, state):
         super().__setstate__(state | _models(unpack_parameter, state))
+        if vars(self).get("_kind") == "network":
+            self._weights = self.estimator_.get_weights()
 
 
 def _models(convert, state):

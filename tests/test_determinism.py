@@ -12,8 +12,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from sklearn.base import clone
 
-from skae import AutoencoderOutlierDetector
+from skae import AutoencoderOutlierDetector, FitOnInliers
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -116,6 +117,7 @@ def test_no_global_generator_is_moved(params, random_state):
     assert drawn == {name: expected[name] for name in order}
     keras.utils.set_random_seed(7)
     pickle.loads(pickle.dumps(detector)).score_samples(X)
+    clone(FitOnInliers(detector)).fit(X)
     assert random.random() == expected["python"]
 
 

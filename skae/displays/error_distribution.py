@@ -7,8 +7,8 @@ from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from skae._labels import inlier_mask
+from skae._pipelines import error_name as error_name_of
 from skae.displays._drawing import BLACK, BLUE, VERMILION, figure_and_axes, import_pyplot
-from skae.displays._through import error_name as error_name_of
 
 # A linear axis shows such errors as one bar: its far end belongs to a few rows.
 _TAIL_OF_A_LOG_AXIS = 10.0

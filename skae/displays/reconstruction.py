@@ -7,9 +7,9 @@ from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from skae._labels import inlier_mask
+from skae._pipelines import error_name, inverted, is_invertible, split_pipeline, transformed
 from skae.displays._drawing import import_pyplot
 from skae.displays._signal_panels import draw_legend, draw_shaded, draw_side_by_side, signal_panels
-from skae.displays._through import error_name, inverted, is_invertible, split_pipeline, transformed
 
 _MOST_ROWS = 25
 _DETECTORS_UNITS = "transformed value"

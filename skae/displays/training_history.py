@@ -3,8 +3,8 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from skae._pipelines import split_pipeline
 from skae.displays._drawing import BLUE, VERMILION, figure_and_axes, import_pyplot
-from skae.displays._through import split_pipeline
 
 _VALIDATION = "val_"
 # (rows, prefix of the curve's name in the history, style)

@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
 
 from skae import FitOnInliers
-from skae.displays._through import (
+from skae._pipelines import (
     error_name,
     inverted,
     is_invertible,

@@ -1,0 +1,118 @@
+"""Several detectors side by side: the scores of each in every fold."""
+
+import numpy as np
+
+from skae.displays._drawing import BLACK, BLUE, figure_and_axes
+
+
+class DetectorComparisonDisplay:
+    """Scores of several detectors on the same folds.
+
+    :func:`skae.model_selection.compare_detectors` makes one. All parameters are stored as
+    attributes.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame
+        One row a detector and fold: detector, fold, a column for each metric, fit_time and
+        score_time (in seconds), and error, the words of the error where there was one.
+    summary : pandas.DataFrame
+        What :meth:`frame` returns.
+    metrics : list of str
+        The columns of `scores` that can be drawn. The first one has ranked the detectors.
+    baseline : str, default=None
+        The detector that the others were compared with.
+
+    Attributes
+    ----------
+    points_ : matplotlib PathCollection
+        The scores of the folds that the last :meth:`plot` drew.
+    means_ : matplotlib ErrorbarContainer
+        Their means and standard deviations.
+    ax_ : matplotlib Axes
+        The axes with the scores.
+    figure_ : matplotlib Figure
+        The figure with the axes.
+
+    See Also
+    --------
+    skae.model_selection.compare_detectors : Cross-validates the detectors.
+
+    Examples
+    --------
+    >>> from skae.datasets import make_heartbeats
+    >>> from skae.model_selection import compare_detectors
+    >>> from sklearn.ensemble import IsolationForest
+    >>> from sklearn.svm import OneClassSVM
+    >>> X, y = make_heartbeats(200, anomaly_share=0.2, random_state=0)
+    >>> detectors = [IsolationForest(n_estimators=20, random_state=0), OneClassSVM()]
+    >>> display = compare_detectors(detectors, X, y, cv=3, scoring=["roc_auc", "f1"])
+    >>> display.plot(metric="f1").ax_.get_xlabel()
+    'f1 in each fold, mean and standard deviation'
+    """
+
+    def __init__(self, *, scores, summary, metrics, baseline=None):
+        self.scores = scores
+        self.summary = summary
+        self.metrics = metrics
+        self.baseline = baseline
+
+    def plot(self, ax=None, *, metric=None, **kwargs):
+        """Draw one metric: a point for each fold, the mean and the standard deviation.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw. None makes a new figure.
+        metric : str, default=None
+            What to draw. None is the metric that ranks.
+        **kwargs : dict
+            Passed on to matplotlib's `errorbar`.
+
+        Returns
+        -------
+        self : DetectorComparisonDisplay
+        """
+        metric = self.metrics[0] if metric is None else metric
+        if metric not in self.metrics:
+            raise ValueError(f"metric={metric!r} was not measured: it is one of {self.metrics}.")
+        self.figure_, self.ax_ = figure_and_axes(ax, type(self).__name__)
+        heights = np.arange(len(self.summary))
+        height_of = dict(zip(self.summary.index, heights, strict=True))
+        self.points_ = self.ax_.scatter(
+            self.scores[metric], self.scores["detector"].map(height_of), color=BLUE, alpha=0.5
+        )
+        mean, spread = (self.summary[f"{what}_{metric}"] for what in ("mean", "std"))
+        style = {"fmt": "|", "color": BLACK, "markersize": 16, "capsize": 4}
+        self.means_ = self.ax_.errorbar(mean, heights, xerr=spread, **{**style, **kwargs})
+        if self.baseline is not None:
+            style = {"color": BLACK, "linestyle": ":", "zorder": 0}
+            self.ax_.axvline(mean[self.baseline], label=f"mean of {self.baseline}", **style)
+            self.ax_.legend()
+        self.ax_.set(xlabel=f"{metric} in each fold, mean and standard deviation")
+        self.ax_.set(ylabel="detector")
+        self.ax_.set_yticks(heights, self._names())
+        self.ax_.set_ylim(len(heights) - 0.5, -0.5)  # the best one on top
+        return self
+
+    def _names(self):
+        n_folds = self.scores["fold"].nunique()
+        names = []
+        for name, n_failed in self.summary["n_failed"].items():
+            names.append(f"{name}\n(failed in {n_failed} of {n_folds})" if n_failed else str(name))
+        return names
+
+    def frame(self):
+        """Return the comparison as a table.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            One row a detector, the best first; rank and, for every metric, its mean and standard
+            deviation over the folds (with n - 1), "mean_roc_auc" and "std_roc_auc"; with a
+            baseline, also the mean of the paired differences from it and their p-value,
+            "difference_roc_auc" and "p_value_roc_auc". Then mean and standard deviation of
+            fit_time and score_time, n_failed and the first error. A detector that failed in one
+            fold has no means, for they would be those of other folds.
+        """
+        return self.summary.copy()

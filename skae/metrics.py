@@ -1,0 +1,343 @@
+"""Scorers for searches and cross-validation, for which the anomaly is what is to be found.
+
+Give scikit-learn's own scorers, such as ``scoring="roc_auc"``, an outlier detector and labels of
+0 and 1, and they call a perfect detector the worst one; ``scoring="f1"`` is about the inliers.
+"""
+
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.base import OutlierMixin
+from sklearn.metrics import (
+    average_precision_score,
+    balanced_accuracy_score,
+    f1_score,
+    fbeta_score,
+    matthews_corrcoef,
+    roc_auc_score,
+    roc_curve,
+)
+from sklearn.utils import column_or_1d
+from sklearn.utils.validation import check_is_fitted
+
+from skae._labels import inlier_mask
+from skae._pipelines import split_pipeline
+from skae._sklearn_compat import (
+    Interval,
+    _BaseScorer,
+    _check_sample_weight,
+    validate_parameter_constraints,
+)
+from skae.meta._inner import InnerDetectorMixin
+
+__all__ = ["anomaly_scorer", "anomaly_scorers"]
+
+
+def anomaly_scorer(metric, *, inlier_label="auto", outlier_label="auto", **kwargs):
+    """Make a scorer of outlier detectors, to be given as `scoring=`.
+
+    The scorer takes what :class:`~sklearn.model_selection.GridSearchCV`,
+    :func:`~sklearn.model_selection.cross_validate` and their like give it: a fitted outlier
+    detector (also in pipelines, searches and skae's meta-estimators), rows, and their labels. The
+    anomaly is the positive class, always.
+
+    Parameters
+    ----------
+    metric : str or callable
+        How the rows are ranked:
+
+        - "roc_auc": :func:`~sklearn.metrics.roc_auc_score`;
+        - "average_precision": :func:`~sklearn.metrics.average_precision_score`, also known as
+          PR-AUC;
+        - "precision_at_n": the share of anomalies among the `n` most abnormal rows; without `n`,
+          as many as there are anomalies. Of equal scores at the cut, each row has the same chance
+          of being among them, and the expected share is returned;
+        - "recall_at_fpr": the largest share of the anomalies that a threshold finds while it
+          flags no more than `max_fpr` of the inliers. No threshold parts equal scores.
+
+        How they are judged by `predict`, that is, at the detector's own threshold:
+
+        - "f1": :func:`~sklearn.metrics.f1_score`;
+        - "fbeta": :func:`~sklearn.metrics.fbeta_score`, with `beta`;
+        - "balanced_accuracy": :func:`~sklearn.metrics.balanced_accuracy_score`;
+        - "youden": the share of anomalies flagged less that of inliers flagged;
+        - "matthews": :func:`~sklearn.metrics.matthews_corrcoef`.
+
+        A callable `metric(is_outlier, errors, **kwargs)` is given which rows are anomalies, and
+        their errors: the larger, the less normal.
+    inlier_label, outlier_label : scalar, default="auto"
+        What y calls normal rows, or the others; name at most one. "auto" is scikit-learn's
+        coding: +1 for inliers, -1 for outliers.
+    **kwargs : dict
+        Parameters of the metric: `n` (int), `max_fpr` (float in [0, 1)), `beta` (float).
+
+    Returns
+    -------
+    scorer : callable
+        `scorer(estimator, X, y, sample_weight=None)` returns a float, the higher, the better. It
+        raises a ValueError where y holds one class only, which names the labels, and a TypeError
+        for anything that is no outlier detector of scikit-learn's kind; searches turn these into
+        their `error_score`.
+
+    See Also
+    --------
+    anomaly_scorers : Several at once.
+    skae.model_selection.StratifiedOutlierKFold : Folds that hold both classes.
+
+    Notes
+    -----
+    Rows are ranked by minus `score_samples`, which is free of the threshold; where a detector has
+    none, by minus `decision_function`. Several scorers in one dict share one call of it.
+
+    `sample_weight` is metadata of the scorer, as it is of scikit-learn's own: with metadata
+    routing, ask for it by `scorer.set_score_request(sample_weight=True)`.
+
+    Examples
+    --------
+    >>> from skae import ReconstructionOutlierDetector
+    >>> from skae.datasets import make_heartbeats
+    >>> from skae.metrics import anomaly_scorer
+    >>> from skae.model_selection import StratifiedOutlierKFold
+    >>> from sklearn.decomposition import PCA
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> X, y = make_heartbeats(300, anomaly_share=0.2, random_state=0)
+    >>> search = GridSearchCV(
+    ...     ReconstructionOutlierDetector(PCA()),
+    ...     {"estimator__n_components": [1, 4]},
+    ...     scoring=anomaly_scorer("recall_at_fpr", max_fpr=0.05),
+    ...     cv=StratifiedOutlierKFold(n_splits=3, random_state=0),
+    ... )
+    >>> search.fit(X, y).best_params_
+    {'estimator__n_components': 4}
+    """
+    if callable(metric):
+        return _AnomalyScorer(metric, _Metric(metric), kwargs, inlier_label, outlier_label)
+    if metric not in _METRICS:
+        raise ValueError(
+            f"metric={metric!r} is none of those that find anomalies: {sorted(_METRICS)}."
+        )
+    known = _METRICS[metric]
+    for name in kwargs.keys() - known.parameters.keys():
+        raise TypeError(
+            f"{metric!r} has no parameter {name!r}; its parameters: {sorted(known.parameters)}."
+        )
+    given = {name: kwargs.get(name) for name in known.parameters}
+    validate_parameter_constraints(known.parameters, given, f"anomaly_scorer({metric!r})")
+    return _AnomalyScorer(metric, known, kwargs, inlier_label, outlier_label)
+
+
+def anomaly_scorers(
+    metrics=("roc_auc", "average_precision", "precision_at_n", "f1", "balanced_accuracy"),
+    *,
+    inlier_label="auto",
+    outlier_label="auto",
+):
+    """Make several scorers at once, to be given as `scoring=` of a multi-metric search.
+
+    Parameters
+    ----------
+    metrics : sequence of str
+        Names that :func:`anomaly_scorer` knows.
+    inlier_label, outlier_label : scalar, default="auto"
+        What y calls normal rows, or the others; name at most one. "auto" is scikit-learn's
+        coding: +1 for inliers, -1 for outliers.
+
+    Returns
+    -------
+    scorers : dict
+        The scorer of each name.
+
+    See Also
+    --------
+    anomaly_scorer : One scorer, which can have parameters.
+
+    Examples
+    --------
+    >>> from skae.datasets import make_heartbeats
+    >>> from skae.metrics import anomaly_scorer, anomaly_scorers
+    >>> from skae.model_selection import StratifiedOutlierKFold
+    >>> from sklearn.ensemble import IsolationForest
+    >>> from sklearn.model_selection import cross_validate
+    >>> X, y = make_heartbeats(200, anomaly_share=0.2, random_state=0)
+    >>> scoring = anomaly_scorers(["roc_auc", "f1"])
+    >>> scoring["f2"] = anomaly_scorer("fbeta", beta=2)
+    >>> results = cross_validate(
+    ...     IsolationForest(n_estimators=10, random_state=0),
+    ...     X,
+    ...     y,
+    ...     scoring=scoring,
+    ...     cv=StratifiedOutlierKFold(n_splits=3, random_state=0),
+    ... )
+    >>> sorted(results)
+    ['fit_time', 'score_time', 'test_f1', 'test_f2', 'test_roc_auc']
+    """
+    if isinstance(metrics, str):
+        metrics = [metrics]
+    labels = {"inlier_label": inlier_label, "outlier_label": outlier_label}
+    return {name: anomaly_scorer(name, **labels) for name in metrics}
+
+
+# The names y_true, y_score, y_pred tell scikit-learn's metadata routing what is no metadata.
+
+
+def _precision_at_n(y_true, y_score, *, n=None, sample_weight=None):
+    weight = np.ones(len(y_true)) if sample_weight is None else sample_weight
+    n_outliers, n_inliers = weight[y_true].sum(), weight[~y_true].sum()
+    if n is None:
+        n = n_outliers
+    if n > n_outliers + n_inliers:
+        raise ValueError(f"precision_at_n with n={n} needs as many rows, got {len(y_true)}.")
+    found, flagged = _found_and_flagged(y_true, y_score, sample_weight)
+    n_found = found * n_outliers
+    # Between two thresholds lie rows of equal score: taken in random order, they are found evenly.
+    return np.interp(n, n_found + flagged * n_inliers, n_found) / n
+
+
+def _recall_at_fpr(y_true, y_score, *, max_fpr, sample_weight=None):
+    found, flagged = _found_and_flagged(y_true, y_score, sample_weight)
+    # Sums of weights are rounded.
+    return found[flagged <= max_fpr + 1e-12].max()
+
+
+def _found_and_flagged(y_true, y_score, sample_weight):
+    """Return the shares of the outliers and of the inliers that each threshold flags."""
+    flagged, found, _ = roc_curve(
+        y_true, y_score, sample_weight=sample_weight, drop_intermediate=False
+    )
+    return found, flagged
+
+
+def _youden(y_true, y_pred, *, sample_weight=None):
+    return balanced_accuracy_score(y_true, y_pred, sample_weight=sample_weight, adjusted=True)
+
+
+class _Metric(NamedTuple):
+    function: Callable
+    ranks: bool = True
+    parameters: dict = {}
+
+
+_METRICS = {
+    "roc_auc": _Metric(roc_auc_score),
+    "average_precision": _Metric(average_precision_score),
+    "precision_at_n": _Metric(
+        _precision_at_n, parameters={"n": [Interval(Integral, 1, None, closed="left"), None]}
+    ),
+    "recall_at_fpr": _Metric(
+        _recall_at_fpr, parameters={"max_fpr": [Interval(Real, 0, 1, closed="left")]}
+    ),
+    "f1": _Metric(f1_score, ranks=False),
+    "fbeta": _Metric(
+        fbeta_score, ranks=False, parameters={"beta": [Interval(Real, 0, None, closed="neither")]}
+    ),
+    "balanced_accuracy": _Metric(balanced_accuracy_score, ranks=False),
+    "youden": _Metric(_youden, ranks=False),
+    "matthews": _Metric(matthews_corrcoef, ranks=False),
+}
+
+
+class _AnomalyScorer(_BaseScorer):
+    """What `anomaly_scorer` returns: scikit-learn's own kind of scorer, with labels of its own."""
+
+    def __init__(self, metric, known, kwargs, inlier_label, outlier_label):
+        # The response method is not what is called: scikit-learn looks it up to decide about
+        # caching. All estimators have one of these, so that a wrong one meets our own words.
+        super().__init__(known.function, 1, kwargs, response_method=("predict", "fit"))
+        self.metric = metric
+        self.ranks = known.ranks
+        self.inlier_label = inlier_label
+        self.outlier_label = outlier_label
+
+    def __repr__(self):
+        labels = {"inlier_label": self.inlier_label, "outlier_label": self.outlier_label}
+        named = {key: label for key, label in labels.items() if label != "auto"}
+        metric = getattr(self.metric, "__name__", repr(self.metric))
+        shown = [metric, *(f"{key}={value!r}" for key, value in {**named, **self._kwargs}.items())]
+        return f"anomaly_scorer({', '.join(shown)})"
+
+    def _score(self, method_caller, estimator, X, y_true, **metadata):
+        _check_is_detector(estimator)
+        is_outlier = self._is_outlier(y_true)
+        weight = metadata.get("sample_weight")
+        if weight is not None:
+            weight = _check_sample_weight(weight, is_outlier, ensure_non_negative=True)
+            metadata["sample_weight"] = weight
+        self._check_both_classes(is_outlier, y_true, weight)
+        respond = _errors if self.ranks else _flags
+        response = respond(method_caller, estimator, X)
+        return float(self._score_func(is_outlier, response, **self._kwargs, **metadata))
+
+    def _is_outlier(self, y):
+        try:
+            return ~inlier_mask(y, self.inlier_label, self.outlier_label)
+        except ValueError as error:
+            # Whether the label is misspelt or its rows are in other folds, only the user knows.
+            if self.inlier_label not in ["auto", *_distinct(y)]:
+                raise ValueError(f"{error} {_CURE}") from None
+            raise
+
+    def _check_both_classes(self, is_outlier, y, weight):
+        weighs = np.ones_like(is_outlier) if weight is None else weight > 0
+        if len(np.unique(is_outlier[weighs])) == 2:
+            return
+        kind = "outliers" if is_outlier[weighs].all() else "inliers"
+        raise ValueError(
+            f"{self!r} needs rows of both classes, but all {weighs.sum()} rows of this fold are "
+            f"{kind}: their labels are {_distinct(column_or_1d(y)[weighs])[:10]}. {_CURE}"
+        )
+
+
+_CURE = (
+    "Where folds hold one class only, take folds that are shuffled and stratified by the label: "
+    "cv=skae.model_selection.StratifiedOutlierKFold()."
+)
+
+
+def _distinct(y):
+    return list(dict.fromkeys(column_or_1d(y).tolist()))
+
+
+def _check_is_detector(estimator):
+    """Refuse what could call a row normal by a high error."""
+    if isinstance(estimator, InnerDetectorMixin):
+        check_is_fitted(estimator)
+    _, detector = split_pipeline(estimator)
+    # The tag is not enough: PyOD's detectors have it, too.
+    if isinstance(detector, OutlierMixin):
+        return
+    raise TypeError(
+        f"{type(detector).__name__} is no outlier detector of scikit-learn's kind (a fitted "
+        "OutlierMixin, also in pipelines, searches and skae's meta-estimators), so its scores may "
+        "mean the opposite. PyOD's detectors score anomalies high and predict 0 and 1: put them "
+        "into a class that inherits from OutlierMixin and BaseEstimator, whose score_samples "
+        "returns minus their decision_function, and whose predict returns 1 - 2 * their predict. "
+        "A classifier has scikit-learn's own scorers."
+    )
+
+
+def _errors(method_caller, estimator, X):
+    for method in ("score_samples", "decision_function"):
+        if hasattr(estimator, method):
+            return -column_or_1d(method_caller(estimator, method, X))
+    raise _no_method(estimator, "score_samples or decision_function")
+
+
+def _flags(method_caller, estimator, X):
+    if not hasattr(estimator, "predict"):
+        raise _no_method(estimator, "predict")
+    predicted = column_or_1d(method_caller(estimator, "predict", X))
+    if not np.isin(predicted, (1, -1)).all():
+        raise ValueError(
+            f"{type(estimator).__name__} predicts {np.unique(predicted)[:10].tolist()}, where a "
+            "scikit-learn outlier detector predicts +1 for inliers and -1 for outliers."
+        )
+    return predicted == -1
+
+
+def _no_method(estimator, method):
+    return TypeError(
+        f"{type(estimator).__name__} has no {method} for new rows (LocalOutlierFactor has them "
+        "with novelty=True)."
+    )
