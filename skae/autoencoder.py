@@ -321,7 +321,7 @@ class AutoencoderOutlierDetector(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            The training rows, best normal ones only. Computed with in float32.
+            The training rows, best normal ones only. Taken in float32.
         y : Ignored
             Not used, present for API consistency by convention.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -523,10 +523,10 @@ class AutoencoderOutlierDetector(
             None if None in keys else (*keys, graph_settings()),
             lambda: Trainer(build_network(blueprint, input_shape), options, rows[:1]),
         ) as trainer:
+            if keys[0] is not None:
+                draw_weights(trainer.model, seed)
             if goes_on:
                 trainer.model.set_weights(self._network.weights)
-            elif keys[0] is not None:
-                draw_weights(trainer.model, seed)
             history = train(trainer, rows, options, seed=random.randint(2**31 - 1), **data)
             self._network = NetworkState.of_trained(blueprint, input_shape, trainer.model)
         before = self.history_ if goes_on else {}

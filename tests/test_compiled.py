@@ -99,6 +99,17 @@ def test_a_cached_fit_equals_a_first_one_bit_for_bit(traces, params):
     np.testing.assert_array_equal(first.score_samples(X), again.score_samples(X))
 
 
+def test_a_warm_start_does_not_depend_on_who_trained_before():
+    def twice():
+        fitted = detector(dropout=0.2, warm_start=True).fit(X)
+        return fitted.fit(X).score_samples(X)
+
+    skae.clear_cache()
+    expected = twice()
+    detector(dropout=0.2, random_state=9, epochs=4).fit(X)
+    np.testing.assert_array_equal(twice(), expected)
+
+
 def test_learning_rates_do_not_stick(traces):
     expected = detector(learning_rate=0.01).fit(X).score_samples(X)
     detector(learning_rate=0.5).fit(X)
