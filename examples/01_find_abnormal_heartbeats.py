@@ -38,8 +38,8 @@ try:
     X, y = fetch_ecg5000(return_X_y=True, n_retries=0)
     print(f"{len(X)} real heartbeats of ECG5000.")
 except (OSError, ValueError) as error:
-    print(f"The real heartbeats of ECG5000 cannot be had here ({error}).")
-    print("Synthesised heartbeats are used instead: the figures below say nothing of real ones.")
+    print(f"The real heartbeats of ECG5000 cannot be had here: {error}\n")
+    print("Synthesised heartbeats are used instead; the numbers below say nothing of real ones.")
     X, y = make_heartbeats(5000, anomaly_share=0.4, random_state=0)
 
 X_train, X_test, y_train, y_test = train_test_split(
@@ -89,7 +89,8 @@ print(pd.DataFrame(rows).set_index("detector").round(3).to_string())
 flagged = fitted["autoencoder"].predict(X_test) == -1
 print(
     f"\nThe autoencoder flagged {flagged.sum()} of {len(y_test)} beats, and "
-    f"{(flagged & (y_test == -1)).sum()} of the {(y_test == -1).sum()} abnormal ones among them."
+    f"{(flagged & (y_test == -1)).sum()} of the {(y_test == -1).sum()} abnormal ones among them; "
+    f"{(flagged & (y_test == 1)).sum()} alarms are false."
 )
 
 # %%

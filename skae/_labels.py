@@ -51,8 +51,9 @@ def inlier_mask(y, inlier_label="auto", outlier_label="auto"):
     if not all(_is_sklearn_label(label) for label in distinct):
         raise ValueError(
             f"y has the labels {_shown(distinct)}, which do not say what is normal: name one with "
-            "inlier_label=... or outlier_label=... (or use scikit-learn's coding, +1 for inliers "
-            "and -1 for outliers)."
+            "inlier_label=... or outlier_label=... in whatever reads y (FitOnInliers, "
+            "ThresholdedOutlierDetector, scorers, folds and displays each take them), or use "
+            "scikit-learn's coding, +1 for inliers and -1 for outliers."
         )
     return labels == 1
 

@@ -82,8 +82,9 @@ class AutoencoderOutlierDetector(
     architecture : {"dense"}, callable or keras.Model, default="dense"
         The network. "dense" is built from the sizes below. A function is called as
         `architecture(input_shape, **architecture_params)` and returns a new `keras.Model`, a
-        subclassed one too; it is called again when a pickled detector is loaded. A `keras.Model` is
-        a template: it is cloned with fresh weights and never changed. The parameters from
+        subclassed one too; it is called again when a pickled detector is loaded, so it must be one
+        that can be imported. A `keras.Model` is a template: it is cloned with fresh weights and
+        never changed; how it was compiled is not looked at. The parameters from
         `hidden_layer_sizes` to `latent_l1` are for "dense" only.
     architecture_params : dict, default=None
         Keyword arguments for the function.
@@ -164,8 +165,8 @@ class AutoencoderOutlierDetector(
     Attributes
     ----------
     autoencoder_, encoder_, decoder_ : keras.Model
-        The trained network and its halves, where it shows them (see Notes). Changing or training
-        them does not change the detector's scores.
+        The trained network and its halves, where it shows them (see Notes), not compiled. Changing
+        or training them does not change the detector's scores.
     history_ : dict of list of float
         Loss and metrics of each epoch, as Keras records them.
     offset_ : float

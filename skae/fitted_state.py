@@ -89,7 +89,7 @@ class FunctionBlueprint:
         """Call the function; layers that were given no seed take theirs from ours."""
         keras = load_keras()
         with python_random_borrowed(self.seed):
-            model = self.function(self.input_shape, **self.params)
+            model = self._called()
             if not isinstance(model, keras.Model):
                 raise TypeError(
                     "architecture must return a keras.Model; "
@@ -97,6 +97,16 @@ class FunctionBlueprint:
                 )
             _output_shape(model, self.input_shape)  # which builds a model that was not yet
         return model
+
+    def _called(self):
+        try:
+            return self.function(self.input_shape, **self.params)
+        except Exception as error:
+            error.add_note(
+                "skae called it as architecture(input_shape, **architecture_params), with "
+                f"input_shape={self.input_shape} and architecture_params={self.params}."
+            )
+            raise
 
 
 class NetworkState:

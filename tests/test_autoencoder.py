@@ -404,6 +404,11 @@ class TestNetworks:
         with pytest.raises(ValueError, match="Keras cannot clone.*Give a function"):
             detector(architecture=Halves()).fit(normal[:, :100])
 
+    def test_function_that_cannot_be_called_so(self, normal):
+        with pytest.raises(TypeError) as caught:
+            detector(architecture=lambda: None).fit(normal)
+        assert "architecture(input_shape, **architecture_params)" in caught.value.__notes__[0]
+
     def test_rows_laid_out_as_a_signal(self, normal):
         def convolutional(input_shape):
             return keras.Sequential(

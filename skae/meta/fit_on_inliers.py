@@ -17,6 +17,9 @@ class FitOnInliers(InnerDetectorMixin):
     Around a pipeline, the scaler too sees normal rows only. Scoring is the inner estimator's; what
     else it offers (`transform`, `reconstruct`, `offset_`, `history_`, ...) is offered here as well.
 
+    Without y it fits on all rows. Whatever the labels in y are called, `predict` returns +1 for
+    inliers and -1 for outliers.
+
     Parameters
     ----------
     estimator : estimator
