@@ -65,8 +65,7 @@ class Trainer:
         table = self._traced[len(weight)](
             self._data, *weight, orders, self._batch_size, self._noise, self._seed
         )
-        names = list(self.model.get_metrics_result())
-        return [dict(zip(names, row, strict=True)) for row in table.numpy().tolist()]
+        return [dict(zip(self._names, row, strict=True)) for row in table.numpy().tolist()]
 
     def run_epoch_by_batches(self, order, callbacks):
         """Train for one epoch, and come back to Python after each batch for the callbacks."""
@@ -133,8 +132,9 @@ class Trainer:
             _loop_over_batches(
                 order, batch_size, lambda rows: self._step(data, weight, rows, noise, seed)
             )
-            results = self.model.get_metrics_result().values()
-            values = tf.stack([tf.cast(value, tf.float32) for value in results])
+            results = self.model.get_metrics_result()
+            self._names = list(results)
+            values = tf.stack([tf.cast(value, tf.float32) for value in results.values()])
             return epoch + 1, table.write(epoch, values)
 
         _, table = tf.while_loop(
