@@ -20,10 +20,16 @@ from skae._sklearn_compat import (
     _fit_context,
 )
 from skae.architectures import BUILDERS, draw_weights
-from skae.base import DECISION_CONSTRAINTS, ReconstructionErrorDetector, unchanged_on_failure
+from skae.base import (
+    DECISION_CONSTRAINTS,
+    ReconstructionErrorDetector,
+    in_batches,
+    unchanged_on_failure,
+)
 from skae.compiled import TRAINERS, graph_settings
 from skae.diagnosis import warn_if_useless
 from skae.errors import row_errors
+from skae.feeding import Feed, RowsOf, is_on_disk
 from skae.fitted_state import (
     BuiltInBlueprint,
     ConfigBlueprint,
@@ -353,13 +359,13 @@ class AutoencoderOutlierDetector(
             X, X_val, sample_weight = self._checked_data(X, X_val, sample_weight)
             random = self._fresh_random_state()
             train_rows, held_out = self._split(len(X), random)
-            self._train(
-                X,
-                rows=train_rows,
-                sample_weight=sample_weight,
-                X_val=self._laid_out(X[held_out] if len(held_out) else X_val),
-                random=random,
-            )
+            row_shape = self._row_shape(X.shape[1])
+            feed_val = None
+            if len(held_out):
+                feed_val = Feed(X, row_shape, held_out)
+            elif X_val is not None:
+                feed_val = Feed(X_val, row_shape)
+            self._train(X, Feed(X, row_shape, train_rows, sample_weight), feed_val, random)
             self._set_offset(rule, X, held_out if len(held_out) else train_rows)
         return self
 
@@ -378,7 +384,8 @@ class AutoencoderOutlierDetector(
         """
         dtype = np.float64 if getattr(X, "dtype", np.float64) != np.float32 else np.float32
         X = self._checked_rows(X)
-        return self._network.compiled.encode(X).astype(dtype, copy=False)
+        codes = in_batches(self._network.compiled.encode, X)
+        return codes.astype(dtype, copy=False)
 
     @available_if(_has_half("decoder"))
     def inverse_transform(self, X):
@@ -400,7 +407,7 @@ class AutoencoderOutlierDetector(
                 f"Latent codes of this detector have {self._n_features_out} columns, "
                 f"got {codes.shape[1]}: give what transform returned."
             )
-        return self._network.compiled.decode(codes)
+        return in_batches(self._network.compiled.decode, codes)
 
     @available_if(_has_half("encoder"))
     def get_feature_names_out(self, input_features=None):
@@ -477,7 +484,9 @@ class AutoencoderOutlierDetector(
                 f"X must be 2-D, one row a sample; got shape {X.shape}. Give X.reshape(len(X), -1) "
                 f"and say by input_shape={tuple(X.shape[1:])} how the network shall see a row."
             )
-        return validate_data(self, X, reset=reset, dtype=np.float32, **kwargs)
+        # What lies on disk is taken into memory, and into float32, piece by piece.
+        dtype = "numeric" if is_on_disk(X) else np.float32
+        return validate_data(self, X, reset=reset, dtype=dtype, **kwargs)
 
     def _row_shape(self, n_features):
         shape = (n_features,) if self.input_shape is None else tuple(self.input_shape)
@@ -487,9 +496,6 @@ class AutoencoderOutlierDetector(
                 f"has {n_features} features."
             )
         return shape
-
-    def _laid_out(self, X):
-        return None if X is None else X.reshape(len(X), *self._row_shape(self.n_features_in_))
 
     def _fresh_random_state(self):
         random = check_random_state(self.random_state)
@@ -509,7 +515,7 @@ class AutoencoderOutlierDetector(
         order = random.permutation(n_samples)
         return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
 
-    def _train(self, X, *, random, **data):
+    def _train(self, X, feed, feed_val, random):
         """Train a network, new or the present one, and keep its state and history."""
         input_shape = self._row_shape(X.shape[1])
         options = self._training_options()
@@ -519,16 +525,17 @@ class AutoencoderOutlierDetector(
         seed = int(random.randint(2**31 - 1))
         blueprint = self._network.blueprint if goes_on else self._blueprint(X, input_shape, seed)
         keys = (blueprint.graph_key(), options.graph_key())
-        rows = self._laid_out(X)
         with TRAINERS.checked_out(
             None if None in keys else (*keys, graph_settings()),
-            lambda: Trainer(build_network(blueprint, input_shape), options, rows[:1]),
+            lambda: Trainer(build_network(blueprint, input_shape), options, input_shape),
         ) as trainer:
             if keys[0] is not None:
                 draw_weights(trainer.model, seed)
             if goes_on:
                 trainer.model.set_weights(self._network.weights)
-            history = train(trainer, rows, options, seed=random.randint(2**31 - 1), **data)
+            history = train(
+                trainer, feed, options, feed_val=feed_val, seed=random.randint(2**31 - 1)
+            )
             self._network = NetworkState.of_trained(blueprint, input_shape, trainer.model)
         before = self.history_ if goes_on else {}
         self.n_iter_ = len(history["loss"])
@@ -592,7 +599,7 @@ class AutoencoderOutlierDetector(
 
     def _set_offset(self, rule, X, calibration):
         """Set the offset from the errors of the rows that the rule, or contamination, looks at."""
-        rows = X if rule is None or len(calibration) == len(X) else X[calibration]
+        rows = X if rule is None or len(calibration) == len(X) else RowsOf(X, calibration)
         errors = self._errors(rows)
         self.offset_ = self._offset(rule, errors)
         warn_if_useless(self._network.compiled, rows, errors, self.error)
@@ -601,6 +608,7 @@ class AutoencoderOutlierDetector(
         return self._network.compiled.reconstruct(X)
 
     def _batch_errors(self, X, measure):
+        X = X.astype(np.float32, copy=False)
         if measure is row_errors and isinstance(self.error, str):
             return self._network.compiled.row_errors(X, self.error)
         return super()._batch_errors(X, measure)
@@ -633,7 +641,9 @@ AutoencoderOutlierDetector.transform = available_if(_has_half("encoder"))(
 def _warn_if_scaled_otherwise(X, X_val):
     low, high = X.min(), X.max()
     extent = high - low
-    strays = ((X_val < low - extent) | (X_val > high + extent)).any(axis=1).mean()
+    strays = in_batches(
+        lambda rows: ((rows < low - extent) | (rows > high + extent)).any(axis=1), X_val
+    ).mean()
     if strays > 0.5:
         warnings.warn(
             f"X lies in [{low:.4g}, {high:.4g}], but {strays:.0%} of the rows of X_val lie far "

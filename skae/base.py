@@ -84,8 +84,7 @@ class ReconstructionErrorDetector(OffsetMixin, OutlierMixin, BaseEstimator):
         -------
         X_reconstructed : ndarray of shape (n_samples, n_features)
         """
-        X = self._checked_rows(X)
-        return np.concatenate([self._reconstruct(X[rows]) for rows in gen_batches(len(X), _ROWS)])
+        return in_batches(self._reconstruct, self._checked_rows(X))
 
     def reconstruction_error(self, X, per_feature=False):
         """Return how badly each row, or each feature of each row, is reconstructed.
@@ -119,8 +118,7 @@ class ReconstructionErrorDetector(OffsetMixin, OutlierMixin, BaseEstimator):
 
     def _errors(self, X, measure=row_errors):
         """Return the errors of checked rows, with one batch of reconstructions in memory."""
-        batches = gen_batches(len(X), _ROWS)
-        errors = np.concatenate([self._batch_errors(X[rows], measure) for rows in batches])
+        errors = in_batches(lambda rows: self._batch_errors(rows, measure), X)
         # A row that comes out as NaN is as badly reconstructed as can be, and no inlier.
         errors[np.isnan(errors)] = np.inf
         return errors
@@ -148,6 +146,11 @@ class ReconstructionErrorDetector(OffsetMixin, OutlierMixin, BaseEstimator):
         if rule is None:
             return float(np.percentile(-errors, 100.0 * self.contamination))
         return -rule.threshold(errors)
+
+
+def in_batches(function, X):
+    """Return what a function makes of the rows of X, called with so many as fit in memory."""
+    return np.concatenate([function(X[rows]) for rows in gen_batches(len(X), _ROWS)])
 
 
 @contextmanager

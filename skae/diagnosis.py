@@ -8,6 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skae.errors import row_errors
 
 _ROWS_LOOKED_AT = 4096
+_SURELY_LEARNT = 0.5
 _ADVICE = "Try more epochs, another learning_rate, or scaled data."
 
 
@@ -30,6 +31,9 @@ def warn_if_useless(network, X, errors, error):
     mean = np.broadcast_to(X.mean(axis=0, dtype=np.float64), X.shape)
     of_the_mean = row_errors(error, X, mean).mean()
     if of_the_mean == 0:
+        return
+    # With one code for all rows it would be no better than the mean: no need to run the encoder.
+    if reached < _SURELY_LEARNT * of_the_mean:
         return
     if reached >= of_the_mean:
         _warn(

@@ -47,7 +47,7 @@ class ForwardFunctions:
             self._traced[task] = self._trace(task)
         # A lone row would take another floating-point path than the same row among others.
         padded = np.repeat(rows, 2, axis=0) if len(rows) == 1 else rows
-        return self._traced[task](*weights, tf.constant(padded)).numpy()[: len(rows)]
+        return self._traced[task](*weights, tf.constant(padded, tf.float32)).numpy()[: len(rows)]
 
     def _trace(self, task):
         keras = load_keras()

@@ -6,7 +6,7 @@ import numpy as np
 
 from skae._keras import load_keras, resolve
 from skae.compiled import compiled
-from skae.optimization import constant_then_cosine, fused_adam
+from skae.optimization import constant_then_cosine, fused_adam, set_length
 
 
 class Trainer:
@@ -18,15 +18,15 @@ class Trainer:
         Built; compiled here. Its weights change when it is trained.
     options : TrainingOptions
         How to train; of a later fit, equal in `graph_key`.
-    row : ndarray of shape (1, *input_shape), float32
-        Any row.
+    row_shape : tuple of int
+        How the network lays out a row.
     """
 
-    def __init__(self, model, options, row):
+    def __init__(self, model, options, row_shape):
         self.model = model
-        self._row_shape = row.shape[1:]
+        self._row_shape = row_shape
         self._compile(options)
-        self._create_variables(row)
+        self._create_variables()
         self._fresh_optimizer = [v.value.numpy() for v in model.optimizer.variables]
         self._traced = {}
 
@@ -38,99 +38,90 @@ class Trainer:
         if options.learning_rate != "auto":
             optimizer.learning_rate = options.learning_rate
         elif isinstance(options.optimizer, str):
-            optimizer._learning_rate.n_steps.assign(n_steps)
+            set_length(optimizer, n_steps)
 
-    def bind(self, X, sample_weight, X_val, options, seed):
-        """Take the data of a training; `release` lets go of it."""
-        import tensorflow as tf
-
-        self._data = tf.convert_to_tensor(X)
-        self._weight = None if sample_weight is None else tf.convert_to_tensor(sample_weight)
-        self._data_val = None if X_val is None else tf.convert_to_tensor(X_val)
+    def bind(self, options, seed):
+        """Take the settings of a training that are no part of the graph."""
         self._batch_size = np.int32(options.batch_size)
         self._noise = np.float32(options.noise)
         self._seed = np.int32(seed)
 
-    def release(self):
-        """Let go of the data."""
-        self._data = self._weight = self._data_val = None
-        self._traced.pop("batch", None)
+    def run_epochs(self, data, orders, goes_on=False):
+        """Train for one epoch an order of rows, without Python in between; return their logs.
 
-    def run_epochs(self, orders):
-        """Train for one epoch an order of rows, without Python in between; return their logs."""
-        weight = [] if self._weight is None else [self._weight]
-        if len(weight) not in self._traced:
-            self._traced[len(weight)] = self._trace_epochs(bool(weight))
-        orders = np.stack(orders).astype(np.int32)
-        table = self._traced[len(weight)](
-            self._data, *weight, orders, self._batch_size, self._noise, self._seed
+        Parameters
+        ----------
+        data : tuple of tensor
+            The rows, and their weights if they have any.
+        orders : sequence of ndarray of int
+            One permutation of the rows an epoch.
+        goes_on : bool
+            Whether the first of them belongs to the epoch before.
+        """
+        if ("epochs", len(data)) not in self._traced:
+            self._traced["epochs", len(data)] = self._trace_epochs(weighted=len(data) == 2)
+        table = self._traced["epochs", len(data)](
+            *data,
+            np.stack(orders).astype(np.int32),
+            self._batch_size,
+            np.bool_(goes_on),
+            self._noise,
+            self._seed,
         )
         return [dict(zip(self._names, row, strict=True)) for row in table.numpy().tolist()]
 
-    def run_epoch_by_batches(self, order, callbacks):
-        """Train for one epoch, and come back to Python after each batch for the callbacks."""
-        import tensorflow as tf
-
-        if "batch" not in self._traced:
-            arguments = (self._data, self._weight)
-            self._traced["batch"] = compiled(
-                lambda rows: self._step(*arguments, rows, self._noise, self._seed),
+    def run_batch(self, data, rows):
+        """Train on some rows of the data; return the logs of the epoch so far."""
+        if ("batch", len(data)) not in self._traced:
+            self._traced["batch", len(data)] = compiled(
+                lambda *data_and_rows: self._step(*data_and_rows, self._noise, self._seed),
+                *self._data_signature(len(data) == 2),
                 ((None,), "int32"),
             )
-        self.model.reset_metrics()
-        for batch, start in enumerate(range(0, len(order), self._batch_size)):
-            callbacks.on_train_batch_begin(batch)
-            rows = order[start : start + self._batch_size]
-            self._traced["batch"](tf.constant(rows, dtype=tf.int32))
-            callbacks.on_train_batch_end(batch, self._logs())
+        self._traced["batch", len(data)](*data, rows.astype(np.int32))
         return self._logs()
 
-    def evaluate(self):
-        """Return the loss and the metrics of the validation rows, where there are any."""
-        if self._data_val is None:
-            return {}
+    def evaluate(self, rows, goes_on=False):
+        """Return the loss and metrics of rows; with `goes_on` of those evaluated before as well."""
         if "evaluate" not in self._traced:
             self._traced["evaluate"] = compiled(
-                self._evaluate_in_graph, self._rows_signature, ((), "int32")
+                self._evaluate_in_graph, *self._data_signature(), ((), "int32"), ((), "bool")
             )
-        self._traced["evaluate"](self._data_val, self._batch_size)
+        self._traced["evaluate"](rows, self._batch_size, np.bool_(goes_on))
         return self._logs()
 
-    @property
-    def _rows_signature(self):
-        return ((None, *self._row_shape), "float32")
+    def _data_signature(self, weighted=False):
+        rows = ((None, *self._row_shape), "float32")
+        return [rows, ((None,), "float32")] if weighted else [rows]
 
     def _trace_epochs(self, weighted):
         noisy = self._noise > 0
 
-        def epochs(data, *arguments):
-            weight = arguments[0] if weighted else None
-            orders, batch_size, noise, seed = arguments[-4:]
+        def epochs(*arguments):
+            *data, orders, batch_size, goes_on, noise, seed = arguments
             return self._epochs_in_graph(
-                data, weight, orders, batch_size, noise if noisy else 0, seed
+                data, orders, batch_size, goes_on, noise if noisy else 0, seed
             )
 
-        weight_signature = [((None,), "float32")] if weighted else []
         return compiled(
             epochs,
-            self._rows_signature,
-            *weight_signature,
+            *self._data_signature(weighted),
             ((None, None), "int32"),
             ((), "int32"),
+            ((), "bool"),
             ((), "float32"),
             ((), "int32"),
         )
 
-    def _epochs_in_graph(self, data, weight, orders, batch_size, noise, seed):
+    def _epochs_in_graph(self, data, orders, batch_size, goes_on, noise, seed):
         import tensorflow as tf
 
         n_epochs = tf.shape(orders)[0]
 
         def one_epoch(epoch, table):
-            self.model.reset_metrics()
-            order = orders[epoch]
+            self._reset_metrics_unless(tf.logical_and(goes_on, epoch == 0))
             _loop_over_batches(
-                order, batch_size, lambda rows: self._step(data, weight, rows, noise, seed)
+                orders[epoch], batch_size, lambda rows: self._step(*data, rows, noise, seed)
             )
             results = self.model.get_metrics_result()
             self._names = list(results)
@@ -145,26 +136,31 @@ class Trainer:
         )
         return table.stack()
 
-    def _evaluate_in_graph(self, data, batch_size):
+    def _evaluate_in_graph(self, data, batch_size, goes_on):
         import tensorflow as tf
 
         def step(rows):
             batch = tf.gather(data, rows)
             self.model.test_step((batch, batch))
 
-        self.model.reset_metrics()
+        self._reset_metrics_unless(goes_on)
         _loop_over_batches(tf.range(tf.shape(data)[0]), batch_size, step)
 
-    def _step(self, data, weight, rows, noise, seed):
+    def _reset_metrics_unless(self, goes_on):
         import tensorflow as tf
 
+        tf.cond(goes_on, lambda: None, self.model.reset_metrics)
+
+    def _step(self, data, *weight_and_rows):
+        import tensorflow as tf
+
+        *weight, rows, noise, seed = weight_and_rows
         target = tf.gather(data, rows)
         noisy = target
         if tf.is_tensor(noise) or noise:
             key = tf.stack([seed, tf.cast(self.model.optimizer.iterations, tf.int32)])
             noisy += noise * tf.random.stateless_normal(tf.shape(target), seed=key)
-        batch = (noisy, target) if weight is None else (noisy, target, tf.gather(weight, rows))
-        self.model.train_step(batch)
+        self.model.train_step((noisy, target, *(tf.gather(weight[0], rows) for _ in weight)))
 
     def _logs(self):
         return {name: float(value) for name, value in self.model.get_metrics_result().items()}
@@ -172,17 +168,27 @@ class Trainer:
     def _compile(self, options):
         loss = resolve("losses", options.loss)
         self.model.compile(
-            optimizer=_optimizer(options.optimizer, options.learning_rate),
+            optimizer=_optimizer(options),
             loss=_trimmed(loss, options.trim_fraction) if options.trim_fraction else loss,
             metrics=[_metric(metric) for metric in options.metrics],
             jit_compile=False,
         )
 
-    def _create_variables(self, row):
+    def _create_variables(self):
         """Create the variables of metrics and optimizer, which a loop inside a graph cannot."""
+        row = np.zeros((1, *self._row_shape), dtype=np.float32)
         self.model.test_step((row, row))
-        self.model.reset_metrics()
         self.model.optimizer.build(self.model.trainable_variables)
+        if type(self.model).train_step is not load_keras().Model.train_step:
+            self._create_variables_of_own_step(row)
+        self.model.reset_metrics()
+
+    def _create_variables_of_own_step(self, row):
+        known = self.model.variables + self.model.optimizer.variables
+        values = [variable.numpy() for variable in known]
+        self.model.train_step((row, row))
+        for variable, value in zip(known, values, strict=True):
+            variable.assign(value)
 
 
 def _metric(metric):
@@ -191,16 +197,18 @@ def _metric(metric):
     return copy.deepcopy(metric)
 
 
-def _optimizer(optimizer, learning_rate):
+def _optimizer(options):
     """Return a new optimizer; a float or the built-in schedule replaces its learning rate."""
-    fresh = resolve("optimizers", optimizer)
+    fresh = resolve("optimizers", options.optimizer)
     config = fresh.get_config()
     config.pop("name", None)
-    if learning_rate != "auto":
-        config["learning_rate"] = learning_rate
-    elif isinstance(optimizer, str):
-        config["learning_rate"] = constant_then_cosine()
-    if optimizer == "adam":
+    # A callback may save the model, with an optimizer that Keras must know how to load.
+    looked_at = bool(options.callbacks)
+    if options.learning_rate != "auto":
+        config["learning_rate"] = options.learning_rate
+    elif isinstance(options.optimizer, str):
+        config["learning_rate"] = constant_then_cosine(looked_at)
+    if options.optimizer == "adam" and not looked_at:
         return fused_adam(config["learning_rate"])
     return type(fresh).from_config(config)
 

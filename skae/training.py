@@ -7,6 +7,7 @@ a batch. It knows nothing of scikit-learn.
 
 import copy
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -61,22 +62,18 @@ class TrainingOptions:
         return (*names, scheduled, self.noise > 0, self.trim_fraction)
 
 
-def train(trainer, X, options, *, rows=None, sample_weight=None, X_val=None, seed=0):
-    """Train the trainer's model to reconstruct the rows of `X`; its weights change in place.
+def train(trainer, feed, options, *, feed_val=None, seed=0):
+    """Train the trainer's model to reconstruct rows; its weights change in place.
 
     Parameters
     ----------
     trainer : Trainer
         With the model's initial weights.
-    X : ndarray of shape (n_samples, *input_shape), float32
-        The data.
+    feed : Feed
+        The rows to train on, and what each counts for in the loss.
     options : TrainingOptions
         How to train.
-    rows : ndarray of int, default=None
-        The rows of `X` to train on; all of them by default.
-    sample_weight : ndarray of shape (n_samples,), float32, default=None
-        What each row counts for in the loss.
-    X_val : ndarray of shape (n_validation, *input_shape), float32, default=None
+    feed_val : Feed, default=None
         Rows for the validation curves, and for early stopping.
     seed : int
         Of the order of the rows and of the noise.
@@ -91,47 +88,99 @@ def train(trainer, X, options, *, rows=None, sample_weight=None, X_val=None, see
     ValueError
         If the loss stops being a finite number.
     """
-    rows = np.arange(len(X)) if rows is None else rows
-    options = options.resolved(len(rows))
-    trainer.restart(options, n_steps=options.epochs * _n_batches(len(rows), options.batch_size))
-    trainer.bind(X, sample_weight, X_val, options, seed)
+    options = options.resolved(len(feed))
+    trainer.restart(options, n_steps=options.epochs * _n_batches(len(feed), options.batch_size))
+    trainer.bind(options, seed)
     model = trainer.model
-    callbacks = _callback_list(model, options, monitor="loss" if X_val is None else "val_loss")
-    run_epochs = _epochs_runner(trainer, callbacks, unheard=X_val is None)
+    callbacks = _callback_list(model, options, monitor="loss" if feed_val is None else "val_loss")
+    run_epochs = _epochs_runner(trainer, feed, options, callbacks, unheard=feed_val is None)
+    evaluate = _evaluator(trainer, feed_val, options)
     generator = np.random.default_rng(seed)
     callbacks.on_train_begin()
     epoch = 0
     model.stop_training = False
     while epoch < options.epochs and not model.stop_training:
         callbacks.on_epoch_begin(epoch)
-        for logs in run_epochs(generator, rows, options.epochs - epoch):
+        for logs in run_epochs(generator, options.epochs - epoch):
             _check_finite(logs["loss"], epoch, options)
-            validation = trainer.evaluate()
-            logs |= {f"val_{name}": value for name, value in validation.items()}
+            logs |= {f"val_{name}": value for name, value in evaluate().items()}
             callbacks.on_epoch_end(epoch, logs)
             epoch += 1
     callbacks.on_train_end(logs)
-    trainer.release()
     return {name: list(values) for name, values in model.history.history.items()}
 
 
-def _epochs_runner(trainer, callbacks, unheard):
+def _epochs_runner(trainer, feed, options, callbacks, unheard):
     """Return a function that trains for some epochs and returns their logs.
 
     Where only the callback that keeps the history listens, and there is nothing to evaluate, many
     epochs go by in one call.
     """
-    if any(_listens_to_batches(callback) for callback in callbacks.callbacks):
-        return lambda generator, rows, n_left: [
-            trainer.run_epoch_by_batches(generator.permutation(rows), callbacks)
+    by_batches = any(_listens_to_batches(callback) for callback in callbacks.callbacks)
+    if not feed.at_once or by_batches:
+        run_chunk = partial(_run_by_batches, callbacks=callbacks) if by_batches else _run_chunk
+        return lambda generator, n_left: [
+            _run_epoch_by_chunks(trainer, feed, options, generator, run_chunk)
         ]
+    data = _tensors(feed.read())
     unheard = unheard and len(callbacks.callbacks) == 1
 
-    def run_epochs(generator, rows, n_left):
-        n_epochs = max(1, min(n_left, _ROWS_A_CALL // len(rows))) if unheard else 1
-        return trainer.run_epochs([generator.permutation(rows) for _ in range(n_epochs)])
+    def run_epochs(generator, n_left):
+        n_epochs = max(1, min(n_left, _ROWS_A_CALL // len(feed))) if unheard else 1
+        orders = [generator.permutation(len(feed)) for _ in range(n_epochs)]
+        return trainer.run_epochs(data, orders)
 
     return run_epochs
+
+
+def _run_epoch_by_chunks(trainer, feed, options, generator, run_chunk):
+    n_batches = 0
+    for positions, order in feed.shuffled_chunks(generator, options.batch_size):
+        batches = [
+            order[start : start + options.batch_size]
+            for start in range(0, len(order), options.batch_size)
+        ]
+        logs = run_chunk(trainer, _tensors(feed.read(positions)), batches, n_batches)
+        n_batches += len(batches)
+    return logs
+
+
+def _run_chunk(trainer, data, batches, n_before):
+    """Train on a chunk in one call; return the logs of the epoch so far."""
+    return trainer.run_epochs(data, [np.concatenate(batches)], goes_on=n_before > 0)[-1]
+
+
+def _run_by_batches(trainer, data, batches, n_before, callbacks):
+    """Train on a chunk, and come back to Python after each batch for the callbacks."""
+    if n_before == 0:
+        trainer.model.reset_metrics()
+    for number, rows in enumerate(batches, start=n_before):
+        callbacks.on_train_batch_begin(number)
+        logs = trainer.run_batch(data, rows)
+        callbacks.on_train_batch_end(number, logs)
+    return logs
+
+
+def _evaluator(trainer, feed, options):
+    """Return a function that returns the loss and the metrics of a feed's rows, if there is one."""
+    if feed is None:
+        return dict
+    if feed.at_once:
+        rows = _tensors(feed.read())[0]
+        return lambda: trainer.evaluate(rows)
+
+    def evaluate():
+        for chunk in feed.chunks(options.batch_size):
+            logs = trainer.evaluate(_tensors(feed.read(chunk))[0], goes_on=chunk.start > 0)
+        return logs
+
+    return evaluate
+
+
+def _tensors(arrays):
+    import tensorflow as tf
+
+    return tuple(tf.convert_to_tensor(array) for array in arrays)
 
 
 def join_histories(before, after):

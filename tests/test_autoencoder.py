@@ -121,9 +121,9 @@ class TestContract:
     def test_float32_data_reaches_training_uncopied(self, normal, monkeypatch):
         given = []
 
-        def keep_and_train(trainer, X, *args, **kwargs):
-            given.append(X)
-            return train(trainer, X, *args, **kwargs)
+        def keep_and_train(trainer, feed, *args, **kwargs):
+            given.append(feed._X)
+            return train(trainer, feed, *args, **kwargs)
 
         monkeypatch.setattr("skae.autoencoder.train", keep_and_train)
         detector(validation_fraction=0.2).fit(normal)
@@ -317,6 +317,14 @@ class TestTraining:
             ("epoch", 1, ["loss"]),
         ]
         assert recorder.model is None
+
+    def test_a_model_saved_by_a_callback_loads(self, normal, tmp_path):
+        checkpoint = keras.callbacks.ModelCheckpoint(tmp_path / "model.keras")
+        fitted = detector(callbacks=[checkpoint], epochs=2).fit(normal)
+        saved = keras.models.load_model(tmp_path / "model.keras")
+        np.testing.assert_allclose(
+            saved.predict(normal, verbose=0), fitted.reconstruct(normal), atol=1e-6
+        )
 
     def test_callback_can_stop_and_change_the_learning_rate(self, normal):
         halve = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)

@@ -144,7 +144,7 @@ def test_after_an_exception_the_entry_is_thrown_away(monkeypatch, error):
     expected = detector().fit(X).score_samples(X)
     assert len(TRAINERS) == 1
 
-    def fail(self, orders):
+    def fail(self, data, orders):
         self.model.set_weights([weight + 1 for weight in self.model.get_weights()])
         raise error
 
@@ -166,7 +166,8 @@ def test_a_fit_inside_a_callback_of_another():
 
     outer = detector(epochs=2, callbacks=[FitInside()]).fit(X)
     np.testing.assert_array_equal(inner, [expected, expected])
-    np.testing.assert_array_equal(outer.score_samples(X), expected)
+    # Where a callback could save the optimizer it is Keras' own, which rounds otherwise.
+    np.testing.assert_allclose(outer.score_samples(X), expected, rtol=1e-4)
 
 
 def test_threads_that_fit_the_same_shape():

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from skae.feeding import Feed
 from skae.trainer import Trainer
 from skae.training import TrainingOptions, join_histories
 from skae.training import train as train_with
@@ -31,8 +32,15 @@ def options(**changes):
     return TrainingOptions(**(vars(OPTIONS) | changes))
 
 
-def train(model, X, options, **kwargs):
-    return train_with(Trainer(model, options, X[:1]), X, options, **kwargs)
+def train(model, X, options, *, rows=None, sample_weight=None, X_val=None, **kwargs):
+    shape = X.shape[1:]
+    return train_with(
+        Trainer(model, options, shape),
+        Feed(X, shape, rows, sample_weight),
+        options,
+        feed_val=None if X_val is None else Feed(X_val, shape),
+        **kwargs,
+    )
 
 
 def network():
@@ -51,7 +59,7 @@ class KeepOrder:
     """A generator that leaves the rows in their order, for comparison with `shuffle=False`."""
 
     def permutation(self, rows):
-        return rows
+        return np.arange(rows) if isinstance(rows, int) else rows
 
 
 @pytest.mark.parametrize("callbacks", [(), (batch_hook(),)], ids=["in the graph", "by batches"])
@@ -84,6 +92,25 @@ def test_same_weights_and_history_as_keras(monkeypatch, callbacks, batch_size, w
     assert sorted(history) == sorted(expected)
     for name, values in history.items():
         np.testing.assert_allclose(values, expected[name], rtol=1e-4)
+
+
+class OwnStep(keras.Sequential):
+    """A model with a step of its own, which makes a metric when it first runs."""
+
+    def train_step(self, data):
+        if not hasattr(self, "largest"):
+            self.largest = keras.metrics.Mean(name="largest")
+        self.largest.update_state(keras.ops.max(data[0]))
+        return super().train_step(data) | {"largest": self.largest.result()}
+
+
+def test_a_step_of_the_models_own():
+    ours, theirs = OwnStep(network().layers), network()
+    train(ours, X, options())
+    train(theirs, X, options())
+    for our, their in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_array_equal(our, their)
+    assert float(ours.largest.result()) == pytest.approx(X.max())
 
 
 def test_only_the_given_rows_are_trained_on():
@@ -120,8 +147,9 @@ def test_noise_is_added_to_the_inputs_and_not_to_the_target():
 
     model = Recording(network().layers)
     train(model, X, options(noise=0.1, epochs=1, callbacks=(batch_hook(),)))
-    assert len(seen) == 1
-    assert seen[0].shape == (None, 6)
+    # Seen first is the row that a step of the model's own is tried with.
+    assert len(seen) == 2
+    assert seen[1].shape == (None, 6)
 
 
 def test_noise_has_the_standard_deviation_that_was_asked_for():
