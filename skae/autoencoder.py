@@ -156,7 +156,8 @@ class AutoencoderOutlierDetector(
         Share of outliers among the rows given to `fit`, in (0, 0.5]: the offset is that quantile of
         all their scores. "auto" leaves the offset to `threshold`.
     callbacks : sequence of keras.callbacks.Callback, default=None
-        Copied before each fit.
+        Copied before each fit. One that listens to batches makes training nearly as slow as
+        `keras.Model.fit`, as each batch then comes back to Python.
     warm_start : bool, default=False
         Whether the next `fit` goes on from the present weights. The optimizer starts anew, and
         `history_` is appended to.
@@ -328,7 +329,9 @@ class AutoencoderOutlierDetector(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            The training rows, best normal ones only. Taken in float32.
+            The training rows, best normal ones only. Taken in float32. Above 64 MiB they reach the
+            network in chunks of 32 MiB, shuffled by blocks of neighbouring rows; a `numpy.memmap`
+            is then never in memory as a whole.
         y : Ignored
             Not used, present for API consistency by convention.
         sample_weight : array-like of shape (n_samples,), default=None
