@@ -7,6 +7,7 @@ __version__ = "0.1.0.dev0"
 # Loaded when first used, so that `import skae` costs nothing but its own few lines.
 _HOMES = {
     "AutoencoderOutlierDetector": "skae.autoencoder",
+    "ConformalOutlierDetector": "skae.meta.conformal",
     "FitOnInliers": "skae.meta.fit_on_inliers",
     "ReconstructionOutlierDetector": "skae.reconstruction",
     "ThresholdedOutlierDetector": "skae.meta.thresholded",
@@ -16,6 +17,7 @@ _HOMES = {
 _MODULES = (
     "datasets",
     "displays",
+    "inspection",
     "metrics",
     "model_selection",
     "preprocessing",
@@ -24,12 +26,14 @@ _MODULES = (
 
 __all__ = [
     "AutoencoderOutlierDetector",
+    "ConformalOutlierDetector",
     "FitOnInliers",
     "ReconstructionOutlierDetector",
     "ThresholdedOutlierDetector",
     "clear_cache",
     "datasets",
     "displays",
+    "inspection",
     "metrics",
     "model_selection",
     "preprocessing",

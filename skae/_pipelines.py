@@ -93,3 +93,68 @@ def is_invertible(transforms, values):
         return False
     tolerance = 1e-3 * (1e-6 + np.abs(values).max(initial=0))
     return again.shape == values.shape and bool(np.all(np.abs(again - values) <= tolerance))
+
+
+def keeps_features_apart(transforms, values):
+    """Tell whether invertible transformers make each feature of one feature, at the same place.
+
+    Scalers do; PCA does not.
+    """
+    some = np.asarray(values, dtype=np.float64)[:4]
+    others = some + 0.1 * (1 + np.abs(some))
+    columns = np.arange(some.shape[1])
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            back, others_back = (np.asarray(inverted(transforms, v)) for v in (some, others))
+            if back.shape != some.shape:
+                return False
+            # Any two features have numbers that differ in one binary digit: each pair is parted.
+            for digit in range(len(columns).bit_length()):
+                is_other = (columns >> digit) % 2 == 1
+                mixed = np.asarray(inverted(transforms, np.where(is_other, others, some)))
+                parted = np.where(is_other, others_back, back)
+                if not np.allclose(mixed, parted, rtol=1e-9, atol=0, equal_nan=True):
+                    return False
+    except (AttributeError, NotImplementedError, TypeError, ValueError):
+        return False
+    return True
+
+
+def taken_back(transforms, inputs, reconstruction, *, feature_by_feature=False):
+    """Take rows and their reconstructions back to the units before the transformers, if possible.
+
+    Parameters
+    ----------
+    transforms : list of transformer
+        As :func:`split_pipeline` returns them.
+    inputs, reconstruction : array-like of shape (n_samples, n_features)
+        Rows as the detector sees them, and what it makes of them.
+    feature_by_feature : bool, default=False
+        Whether each feature must stay what it was, as it does with scalers.
+
+    Returns
+    -------
+    rows, reconstruction : ndarray, float64
+        Taken back, or as they were.
+    is_back : bool
+        Which of both.
+    """
+    inputs = np.asarray(inputs)
+    is_back = is_invertible(transforms, inputs)
+    if feature_by_feature:
+        is_back = is_back and keeps_features_apart(transforms, inputs)
+    pair = inputs, reconstruction
+    if is_back:
+        pair = (inverted(transforms, values) for values in pair)
+    return *(np.asarray(values, dtype=np.float64) for values in pair), is_back
+
+
+def fitted_offset(estimator):
+    """Return the `offset_` that decides in a fitted detector, or None where there is none."""
+    while estimator is not None:
+        if hasattr(estimator, "offset_"):
+            return float(np.ravel(estimator.offset_)[0])  # OneClassSVM has an array
+        is_pipeline = isinstance(estimator, Pipeline)
+        estimator = estimator.steps[-1][1] if is_pipeline else _inside(estimator)
+    return None

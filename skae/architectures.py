@@ -96,7 +96,67 @@ def build_dense(
     return keras.Model(whole, decoder(encoder(whole)), name="autoencoder")
 
 
-BUILDERS = {"dense": build_dense}
+def build_dense_members(
+    input_shape,
+    *,
+    n_members,
+    hidden_layer_sizes,
+    latent_dim,
+    activation,
+    latent_activation,
+    output_activation,
+    l2,
+    seed,
+):
+    """Build several dense autoencoders side by side as one functional model.
+
+    Parameters
+    ----------
+    input_shape : tuple of int
+        The number of features, in a tuple.
+    n_members : int
+        How many there are. The model takes rows of shape (n_members, n_features), a row a member.
+    hidden_layer_sizes, latent_dim, activation, latent_activation, output_activation
+        Of each member, as in `build_dense`.
+    l2 : float
+        The penalty of a member's squared weights beside its own loss.
+    seed : int
+        Of the initial weights. Nothing else is random.
+
+    Returns
+    -------
+    autoencoder : keras.Model
+    """
+    keras = load_keras()
+    seeds = count(seed)
+    (n_features,) = input_shape
+
+    def dense(units, name, activation):
+        return keras.layers.EinsumDense(
+            "bmi,mio->bmo",
+            output_shape=(n_members, units),
+            bias_axes="mo",
+            activation=resolve("activations", activation),
+            # Each member's weights as if it were alone; Keras takes the members for a window.
+            kernel_initializer=keras.initializers.VarianceScaling(
+                n_members, "fan_avg", "uniform", seed=next(seeds)
+            ),
+            # Keras takes the mean loss of the members, but the sum of the penalties.
+            kernel_regularizer=keras.regularizers.L2(l2 / n_members) if l2 else None,
+            name=name,
+        )
+
+    row = tensor = keras.Input((n_members, n_features), name="input")
+    for number, units in enumerate(hidden_layer_sizes, start=1):
+        tensor = dense(units, f"encoder_{number}", activation)(tensor)
+    tensor = dense(latent_dim, "code", latent_activation)(tensor)
+    for number, units in enumerate(hidden_layer_sizes[::-1], start=1):
+        tensor = dense(units, f"decoder_{number}", activation)(tensor)
+    output = dense(n_features, "output", output_activation)(tensor)
+    return keras.Model(row, output, name="autoencoders")
+
+
+BUILDERS = {"dense": build_dense, "dense_members": build_dense_members}
 
 _DRAWN = ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance")
 
@@ -107,8 +167,9 @@ def draw_weights(autoencoder, seed):
     A network that was trained before and one just built are the same after this.
     """
     seeds = count(seed)
-    for half in encoder_and_decoder(autoencoder):
-        for layer in half.layers:
+    halves = encoder_and_decoder(autoencoder)
+    for part in [autoencoder] if None in halves else halves:
+        for layer in part.layers:
             for name in _DRAWN:
                 _draw(
                     getattr(layer, name, None), getattr(layer, f"{name}_initializer", None), seeds

@@ -1,50 +1,21 @@
 """The detector: one autoencoder, fitted and scored as scikit-learn's outlier detectors are."""
 
-import copy
-import warnings
 from math import prod
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_array
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from skae._keras import is_keras_model
-from skae._sklearn_compat import (
-    HasMethods,
-    Interval,
-    StrOptions,
-    _check_sample_weight,
-    _fit_context,
-)
-from skae.architectures import BUILDERS, draw_weights
-from skae.base import (
-    DECISION_CONSTRAINTS,
-    ReconstructionErrorDetector,
-    in_batches,
-    unchanged_on_failure,
-)
-from skae.compiled import TRAINERS, graph_settings
-from skae.diagnosis import warn_if_useless
-from skae.errors import row_errors
-from skae.feeding import Feed, RowsOf, is_on_disk
-from skae.fitted_state import (
-    BuiltInBlueprint,
-    ConfigBlueprint,
-    FunctionBlueprint,
-    NetworkState,
-    build_network,
-    clone_sharing_models,
-    pack_parameter,
-    unpack_parameter,
-)
-from skae.trainer import Trainer
-from skae.training import TrainingOptions, join_histories, train
+from skae._sklearn_compat import Interval, StrOptions
+from skae.architectures import BUILDERS
+from skae.base import in_batches
+from skae.fitted_state import BuiltInBlueprint, ConfigBlueprint, FunctionBlueprint
+from skae.network_detector import NETWORK_CONSTRAINTS, NetworkDetector, layer_sizes
 
-# A MinMaxScaler on float32 reaches 1.0000001.
-_UNIT_INTERVAL = (-1e-6, 1 + 1e-6)
 # What the built-in architectures are built from.
 _SIZES = (
     "hidden_layer_sizes",
@@ -57,7 +28,6 @@ _SIZES = (
     "l2",
     "latent_l1",
 )
-_KERAS_PARAMETERS = ("architecture", "optimizer")
 
 
 def _has_half(name):
@@ -71,7 +41,7 @@ def _has_half(name):
 
 
 class AutoencoderOutlierDetector(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ReconstructionErrorDetector
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkDetector
 ):
     """Outlier detector that scores a row by how badly an autoencoder reconstructs it.
 
@@ -149,9 +119,10 @@ class AutoencoderOutlierDetector(
         Epochs without improvement before early stopping.
     tol : float, default=0.0
         What counts as an improvement, in the unit of the loss.
-    threshold : {"auto", "mean_std", "quantile"} or rule, default="auto"
+    threshold : str or rule, default="auto"
         The rule of :mod:`skae.thresholds` that sets the offset from the errors of the held-out
-        rows, or of the training rows where none are held out. "auto" is "mean_std".
+        rows, or of the training rows where none are held out, or the short-cut of one: "mean_std"
+        (which "auto" is), "quantile", "median_mad", "iqr", "fpr" or "pot".
     contamination : float, default="auto"
         Share of outliers among the rows given to `fit`, in (0, 0.5]: the offset is that quantile of
         all their scores. "auto" leaves the offset to `threshold`.
@@ -179,6 +150,9 @@ class AutoencoderOutlierDetector(
     offset_ : float
         `decision_function` is `score_samples` minus this. The threshold of the error is
         `-offset_`.
+    feature_errors_ : ndarray of shape (n_features_in_,)
+        Mean error of each feature over the rows that set the offset, or 4,096 or fewer, evenly
+        spaced, where they are more: what :func:`skae.inspection.explain` takes for usual.
     n_iter_ : int
         Epochs that the last `fit` ran.
     output_activation_ : str or callable
@@ -224,36 +198,16 @@ class AutoencoderOutlierDetector(
     """
 
     _parameter_constraints: dict = {
-        **DECISION_CONSTRAINTS,
+        **NETWORK_CONSTRAINTS,
         "architecture": [StrOptions(set(BUILDERS)), callable],
         "architecture_params": [dict, None],
         "input_shape": [tuple, list, None],
-        "hidden_layer_sizes": [tuple, list, np.ndarray, Interval(Integral, 1, None, closed="left")],
-        "latent_dim": [Interval(Integral, 1, None, closed="left")],
-        "activation": [str, callable],
-        "latent_activation": [str, callable, None],
-        "output_activation": [str, callable, None],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "batch_norm": ["boolean"],
-        "l2": [Interval(Real, 0, None, closed="left")],
         "latent_l1": [Interval(Real, 0, None, closed="left")],
-        "noise": [Interval(Real, 0, None, closed="left")],
-        "loss": [str, callable],
-        "metrics": [tuple, list, None],
-        "optimizer": [str, HasMethods("apply_gradients")],
-        "learning_rate": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
-        "epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "trim_fraction": [Interval(Real, 0, 0.5, closed="both")],
-        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
-        "early_stopping": ["boolean"],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "callbacks": [tuple, list, None],
-        "warm_start": ["boolean"],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
     }
+
+    _keras_parameters = ("architecture", "optimizer")
 
     def __init__(
         self,
@@ -322,56 +276,6 @@ class AutoencoderOutlierDetector(
         self.random_state = random_state
         self.verbose = verbose
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None, X_val=None):
-        """Train the network on the rows of X and set the offset from their errors.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The training rows, best normal ones only. Taken in float32. Above 64 MiB they reach the
-            network in chunks of 32 MiB, shuffled by blocks of neighbouring rows; a `numpy.memmap`
-            is then never in memory as a whole.
-        y : Ignored
-            Not used, present for API consistency by convention.
-        sample_weight : array-like of shape (n_samples,), default=None
-            What each row counts for in the loss.
-        X_val : array-like of shape (n_validation_samples, n_features), default=None
-            Rows for the validation curves of `history_` and for early stopping. They never set the
-            threshold. Excludes `validation_fraction > 0`. In a pipeline they are scaled like X if
-            the pipeline has `transform_input=["X_val"]` and metadata routing is enabled.
-
-        Returns
-        -------
-        self : AutoencoderOutlierDetector
-            The fitted detector.
-
-        Raises
-        ------
-        ValueError
-            If the data or a parameter is unfit, or the loss stops being finite.
-
-        Warns
-        -----
-        ConvergenceWarning
-            If the network reconstructs no better than the mean of the rows, or its latent layer
-            gives the same code for every row.
-        """
-        with unchanged_on_failure(self):
-            rule = self._checked_rule()
-            X, X_val, sample_weight = self._checked_data(X, X_val, sample_weight)
-            random = self._fresh_random_state()
-            train_rows, held_out = self._split(len(X), random)
-            row_shape = self._row_shape(X.shape[1])
-            feed_val = None
-            if len(held_out):
-                feed_val = Feed(X, row_shape, held_out)
-            elif X_val is not None:
-                feed_val = Feed(X_val, row_shape)
-            self._train(X, Feed(X, row_shape, train_rows, sample_weight), feed_val, random)
-            self._set_offset(rule, X, held_out if len(held_out) else train_rows)
-        return self
-
     def transform(self, X):
         """Return the latent code of each row.
 
@@ -429,11 +333,6 @@ class AutoencoderOutlierDetector(
         return super().get_feature_names_out(input_features)
 
     @property
-    def autoencoder_(self):
-        """The trained network."""
-        return self._public("model")
-
-    @property
     def encoder_(self):
         """The half of the network that turns rows into latent codes."""
         return self._public("encoder")
@@ -443,53 +342,9 @@ class AutoencoderOutlierDetector(
         """The half of the network that turns latent codes into rows."""
         return self._public("decoder")
 
-    def _public(self, part):
-        if not hasattr(self, "_network"):
-            raise AttributeError(f"This detector has no {part} yet: call fit first.")
-        found = getattr(self._network.public, part)
-        if found is None:
-            raise AttributeError(f"The fitted network has no {part}.")
-        return found
-
     @property
     def _n_features_out(self):
         return prod(self._network.code_shape)
-
-    def _checked_data(self, X, X_val, sample_weight):
-        """Return the data in float32, after everything that can be checked without training."""
-        if self.validation_fraction > 0 and X_val is not None:
-            raise ValueError(
-                "X_val and validation_fraction > 0 both give validation rows, so give one of them: "
-                f"got X_val and validation_fraction={self.validation_fraction}."
-            )
-        X = self._checked_rows(X, reset=True, ensure_min_samples=2)
-        if _is_msle(self.loss) and X.min() < 0:
-            raise ValueError(
-                "The msle takes logarithms and needs X >= 0, but X has values down to "
-                f"{X.min():.4g}: scale X, for example with MinMaxScaler, or use loss='mse'."
-            )
-        if X_val is not None:
-            X_val = self._checked_rows(X_val)
-            _warn_if_scaled_otherwise(X, X_val)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(
-                sample_weight, X, dtype=np.float32, ensure_non_negative=True
-            )
-            if not sample_weight.any():
-                raise ValueError("sample_weight is zero for every row: nothing is left to learn.")
-        return X, X_val, sample_weight
-
-    def _checked_rows(self, X, reset=False, **kwargs):
-        if not reset:
-            check_is_fitted(self)
-        if getattr(X, "ndim", 2) == 3:
-            raise ValueError(
-                f"X must be 2-D, one row a sample; got shape {X.shape}. Give X.reshape(len(X), -1) "
-                f"and say by input_shape={tuple(X.shape[1:])} how the network shall see a row."
-            )
-        # What lies on disk is taken into memory, and into float32, piece by piece.
-        dtype = "numeric" if is_on_disk(X) else np.float32
-        return validate_data(self, X, reset=reset, dtype=dtype, **kwargs)
 
     def _row_shape(self, n_features):
         shape = (n_features,) if self.input_shape is None else tuple(self.input_shape)
@@ -499,58 +354,6 @@ class AutoencoderOutlierDetector(
                 f"has {n_features} features."
             )
         return shape
-
-    def _fresh_random_state(self):
-        random = check_random_state(self.random_state)
-        # None stands for NumPy's global generator, which is read here but must not be moved.
-        return copy.deepcopy(random) if self.random_state is None else random
-
-    def _split(self, n_samples, random):
-        """Return the rows to train on and the rows held out."""
-        if not self.validation_fraction:
-            return np.arange(n_samples), np.arange(0)
-        n_held_out = max(1, round(self.validation_fraction * n_samples))
-        if n_held_out >= n_samples:
-            raise ValueError(
-                f"validation_fraction={self.validation_fraction} leaves none of the {n_samples} "
-                "rows to train on."
-            )
-        order = random.permutation(n_samples)
-        return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
-
-    def _train(self, X, feed, feed_val, random):
-        """Train a network, new or the present one, and keep its state and history."""
-        input_shape = self._row_shape(X.shape[1])
-        options = self._training_options()
-        goes_on = self.warm_start and hasattr(self, "_network")
-        if goes_on:
-            self._check_goes_on(input_shape)
-        seed = int(random.randint(2**31 - 1))
-        blueprint = self._network.blueprint if goes_on else self._blueprint(X, input_shape, seed)
-        keys = (blueprint.graph_key(), options.graph_key())
-        with TRAINERS.checked_out(
-            None if None in keys else (*keys, graph_settings()),
-            lambda: Trainer(build_network(blueprint, input_shape), options, input_shape),
-        ) as trainer:
-            if keys[0] is not None:
-                draw_weights(trainer.model, seed)
-            if goes_on:
-                trainer.model.set_weights(self._network.weights)
-            history = train(
-                trainer, feed, options, feed_val=feed_val, seed=random.randint(2**31 - 1)
-            )
-            self._network = NetworkState.of_trained(blueprint, input_shape, trainer.model)
-        before = self.history_ if goes_on else {}
-        self.n_iter_ = len(history["loss"])
-        self.history_ = join_histories(before, history) if before else history
-
-    def _check_goes_on(self, input_shape):
-        if self._network.input_shape != input_shape:
-            raise ValueError(
-                f"warm_start=True goes on with a network for rows of shape "
-                f"{self._network.input_shape}, but these are of shape {input_shape}: fit with "
-                "warm_start=False to start anew."
-            )
 
     def _blueprint(self, X, input_shape, seed):
         if is_keras_model(self.architecture):
@@ -565,68 +368,9 @@ class AutoencoderOutlierDetector(
             )
         self.output_activation_ = self._chosen_output_activation(X)
         params = {name: getattr(self, name) for name in _SIZES}
-        params["hidden_layer_sizes"] = _layer_sizes(self.hidden_layer_sizes)
+        params["hidden_layer_sizes"] = layer_sizes(self.hidden_layer_sizes)
         params["output_activation"] = self.output_activation_
         return BuiltInBlueprint(self.architecture, input_shape, params, seed)
-
-    def _chosen_output_activation(self, X):
-        in_unit_interval = X.min() >= _UNIT_INTERVAL[0] and X.max() <= _UNIT_INTERVAL[1]
-        if self.output_activation == "auto":
-            return "sigmoid" if in_unit_interval else "linear"
-        if self.output_activation == "sigmoid" and not in_unit_interval:
-            warnings.warn(
-                "output_activation='sigmoid' reaches values between 0 and 1 only, but X lies in "
-                f"[{X.min():.4g}, {X.max():.4g}]: put a MinMaxScaler before the detector, or use "
-                "output_activation='auto'.",
-                stacklevel=2,
-            )
-        return self.output_activation
-
-    def _training_options(self):
-        return TrainingOptions(
-            loss=self.loss,
-            metrics=tuple(self.metrics or ()),
-            optimizer=self.optimizer,
-            learning_rate=self.learning_rate,
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            trim_fraction=self.trim_fraction,
-            noise=self.noise,
-            early_stopping=self.early_stopping,
-            n_iter_no_change=self.n_iter_no_change,
-            tol=self.tol,
-            callbacks=tuple(self.callbacks or ()),
-            verbose=int(self.verbose),
-            label=type(self).__name__,
-        )
-
-    def _set_offset(self, rule, X, calibration):
-        """Set the offset from the errors of the rows that the rule, or contamination, looks at."""
-        rows = X if rule is None or len(calibration) == len(X) else RowsOf(X, calibration)
-        errors = self._errors(rows)
-        self.offset_ = self._offset(rule, errors)
-        warn_if_useless(self._network.compiled, rows, errors, self.error)
-
-    def _reconstruct(self, X):
-        return self._network.compiled.reconstruct(X)
-
-    def _batch_errors(self, X, measure):
-        X = X.astype(np.float32, copy=False)
-        if measure is row_errors and isinstance(self.error, str):
-            return self._network.compiled.row_errors(X, self.error)
-        return super()._batch_errors(X, measure)
-
-    def __sklearn_clone__(self):
-        return clone_sharing_models(self, _KERAS_PARAMETERS)
-
-    def __getstate__(self):
-        state = dict(super().__getstate__())
-        return state | {name: pack_parameter(state[name]) for name in _KERAS_PARAMETERS}
-
-    def __setstate__(self, state):
-        super().__setstate__(
-            state | {name: unpack_parameter(state[name]) for name in _KERAS_PARAMETERS}
-        )
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -639,30 +383,3 @@ class AutoencoderOutlierDetector(
 AutoencoderOutlierDetector.transform = available_if(_has_half("encoder"))(
     AutoencoderOutlierDetector.transform
 )
-
-
-def _warn_if_scaled_otherwise(X, X_val):
-    low, high = X.min(), X.max()
-    extent = high - low
-    strays = in_batches(
-        lambda rows: ((rows < low - extent) | (rows > high + extent)).any(axis=1), X_val
-    ).mean()
-    if strays > 0.5:
-        warnings.warn(
-            f"X lies in [{low:.4g}, {high:.4g}], but {strays:.0%} of the rows of X_val lie far "
-            "outside: was it scaled? In a pipeline, transform_input=['X_val'] sends it through the "
-            "steps before the detector (see the guide of sklearn.pipeline.Pipeline).",
-            stacklevel=4,
-        )
-
-
-def _layer_sizes(sizes):
-    sizes = (sizes,) if isinstance(sizes, Integral) else tuple(sizes)
-    if not all(isinstance(units, Integral) and units > 0 for units in sizes):
-        raise ValueError(f"hidden_layer_sizes must be positive integers, got {sizes}.")
-    return tuple(int(units) for units in sizes)
-
-
-def _is_msle(loss):
-    name = getattr(loss, "name", getattr(loss, "__name__", loss))
-    return str(name).lower().replace("_", "") in ("msle", "meansquaredlogarithmicerror")

@@ -1,21 +1,23 @@
 """The outlier contract, stated once, on top of one abstract method: the reconstruction of rows."""
 
+import copy
 from abc import abstractmethod
 from contextlib import contextmanager
 from numbers import Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
-from sklearn.utils import gen_batches
+from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils.validation import check_is_fitted
 
 from skae._sklearn_compat import Interval, StrOptions
-from skae.errors import NAMED_ERRORS, feature_errors, row_errors
+from skae.errors import NAMED_ERRORS, feature_errors, mean_feature_errors, row_errors
+from skae.residuals import RESIDUAL_ERRORS
 from skae.thresholds import RULE_CONSTRAINTS, as_rule, needs_labels
 
 # Of the parameters that every detector of this kind has.
 DECISION_CONSTRAINTS = {
-    "error": [StrOptions(set(NAMED_ERRORS)), callable],
+    "error": [StrOptions({*NAMED_ERRORS, *RESIDUAL_ERRORS}), callable],
     "threshold": RULE_CONSTRAINTS,
     "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
 }
@@ -124,7 +126,21 @@ class ReconstructionErrorDetector(OffsetMixin, OutlierMixin, BaseEstimator):
         return errors
 
     def _batch_errors(self, X, measure):
-        return measure(self.error, X, self._reconstruct(X))
+        return measure(self._error, X, self._reconstruct(X))
+
+    @property
+    def _error(self):
+        """The error that the parameter stands for: fitted to the residuals where it knows them."""
+        return vars(self).get("_residual_error", self.error)
+
+    def _learn_errors(self, X, reconstruction):
+        """Learn from some rows what is usual: their residuals, and the error of each feature."""
+        vars(self).pop("_residual_error", None)
+        if isinstance(self.error, str) and self.error in RESIDUAL_ERRORS:
+            is_finite = np.isfinite(reconstruction).all(axis=1)
+            residuals = X[is_finite] - reconstruction[is_finite]
+            self._residual_error = RESIDUAL_ERRORS[self.error](residuals)
+        self.feature_errors_ = mean_feature_errors(feature_errors(self._error, X, reconstruction))
 
     def _checked_rule(self):
         """Return the rule that sets the offset, or None where `contamination` does."""
@@ -148,9 +164,21 @@ class ReconstructionErrorDetector(OffsetMixin, OutlierMixin, BaseEstimator):
         return -rule.threshold(errors)
 
 
+def evenly_spaced(X):
+    """Return so many rows of X, evenly spaced, as tell what its errors are like."""
+    return X[:: 1 + (len(X) - 1) // _ROWS]
+
+
 def in_batches(function, X):
     """Return what a function makes of the rows of X, called with so many as fit in memory."""
     return np.concatenate([function(X[rows]) for rows in gen_batches(len(X), _ROWS)])
+
+
+def fresh_random_state(random_state):
+    """Return the generator that a `random_state` stands for, to be drawn from."""
+    random = check_random_state(random_state)
+    # None stands for NumPy's global generator, which is read here but must not be moved.
+    return copy.deepcopy(random) if random_state is None else random
 
 
 @contextmanager

@@ -27,7 +27,7 @@ def warn_if_useless(network, X, errors, error):
         The measure.
     """
     looked_at = slice(None, None, 1 + len(X) // _ROWS_LOOKED_AT)
-    X, reached = X[looked_at], errors[looked_at].mean()
+    X, reached = X[looked_at].astype(np.float32, copy=False), errors[looked_at].mean()
     mean = np.broadcast_to(X.mean(axis=0, dtype=np.float64), X.shape)
     of_the_mean = row_errors(error, X, mean).mean()
     if of_the_mean == 0:
@@ -40,7 +40,10 @@ def warn_if_useless(network, X, errors, error):
             "The network reconstructs the rows no better than their mean does (error "
             f"{reached:.4g}, that of the mean {of_the_mean:.4g})."
         )
-    if network.functions.code_shape is not None and not np.ptp(network.encode(X), axis=0).any():
+    if (
+        network.functions.code_shape is not None
+        and not np.ptp(network.encode(X, once=True), axis=0).any()
+    ):
         _warn(
             "The latent layer is dead: every row has the same code. Use another latent_activation."
         )

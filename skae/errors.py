@@ -62,8 +62,16 @@ def row_errors(error, X, reconstruction):
     return feature_errors(error, X, reconstruction).mean(axis=1)
 
 
+def mean_feature_errors(errors):
+    """Return the mean over rows of the errors of each feature; infinity where none is finite."""
+    is_finite = np.isfinite(errors)
+    counts = is_finite.sum(axis=0)
+    sums = np.sum(errors, axis=0, where=is_finite)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.inf)
+
+
 def row_errors_in_graph(error, X, reconstruction):
     """Return the error of each row as a float64 tensor, by the name of the measure."""
     ops = load_keras().ops
     X, reconstruction = (ops.cast(values, "float64") for values in (X, reconstruction))
-    return ops.mean(NAMED_ERRORS[error](ops, X, reconstruction), axis=1)
+    return ops.mean(NAMED_ERRORS[error](ops, X, reconstruction), axis=-1)

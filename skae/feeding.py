@@ -42,13 +42,16 @@ class Feed:
         The rows that are meant, ascending; all of them by default.
     sample_weight : ndarray of shape (n_samples,), float32, default=None
         What each row of `X` counts for.
+    n_members : int, default=None
+        How many members each take the rows in an order of their own.
     """
 
-    def __init__(self, X, row_shape, rows=None, sample_weight=None):
+    def __init__(self, X, row_shape, rows=None, sample_weight=None, n_members=None):
         self._X = X
         self._row_shape = row_shape
         self._rows = rows if rows is not None and len(rows) < len(X) else None
         self._sample_weight = sample_weight
+        self._n_members = n_members
         self._n_rows = len(X) if self._rows is None else len(self._rows)
         self._row_bytes = 4 * X.shape[1]
 
@@ -72,6 +75,13 @@ class Feed:
         read = read.reshape(len(read), *self._row_shape)
         return (read,) if self._sample_weight is None else (read, self._sample_weight[rows])
 
+    def shuffled(self, generator, n_rows):
+        """Return a permutation of rows, or one a member, side by side."""
+        if self._n_members is None:
+            return generator.permutation(n_rows)
+        orders = [generator.permutation(n_rows) for _ in range(self._n_members)]
+        return np.stack(orders, axis=1)
+
     def chunks(self, batch_size):
         """Yield slices that cover all rows, each of whole batches but the last."""
         n_rows = self._rows_a_chunk(batch_size)
@@ -85,13 +95,13 @@ class Feed:
         of a chunk of blocks are shuffled among each other.
         """
         if self.at_once:
-            yield slice(None), generator.permutation(len(self))
+            yield slice(None), self.shuffled(generator, len(self))
             return
         n_rows = self._rows_a_chunk(batch_size)
         order = self._shuffled_blocks(generator)
         for start in range(0, len(order), n_rows):
             positions = np.sort(order[start : start + n_rows])
-            yield positions, generator.permutation(len(positions))
+            yield positions, self.shuffled(generator, len(positions))
 
     def _shuffled_blocks(self, generator):
         n_rows = max(1, _BYTES_A_BLOCK // self._row_bytes)

@@ -26,6 +26,11 @@ class BuiltInBlueprint:
         self.params = params
         self.seed = seed
 
+    @property
+    def n_members(self):
+        """How many members the network has, or None for a network that is one."""
+        return self.params.get("n_members")
+
     def build(self):
         """Build the network with the initial weights that its seed stands for."""
         return BUILDERS[self.architecture](self.input_shape, **self.params, seed=self.seed)
@@ -39,6 +44,8 @@ class BuiltInBlueprint:
 
 class ConfigBlueprint:
     """Builds a network from the configuration that Keras writes of it."""
+
+    n_members = None
 
     def __init__(self, config):
         self.config = config
@@ -74,6 +81,8 @@ class ConfigBlueprint:
 
 class FunctionBlueprint:
     """Builds a network by calling the user's function."""
+
+    n_members = None
 
     def __init__(self, function, input_shape, params, seed):
         self.function = function
@@ -159,7 +168,9 @@ class NetworkState:
     def public(self):
         """A model from the same arrays, and its halves, for the user to look at or change."""
         if "public" not in self._live:
-            self._live["public"] = ForwardFunctions(self.build(), self.input_shape)
+            self._live["public"] = ForwardFunctions(
+                self.build(), self.input_shape, self.blueprint.n_members
+            )
         return self._live["public"]
 
     def build(self):
@@ -179,16 +190,18 @@ def _forward_functions(blueprint, input_shape, model):
     """
     key = blueprint.graph_key()
     if key is None:
-        return ForwardFunctions(model(), input_shape)
+        return ForwardFunctions(model(), input_shape, blueprint.n_members)
     return FORWARDS.shared(
-        (key, graph_settings()), lambda: ForwardFunctions(blueprint.build(), input_shape)
+        (key, graph_settings()),
+        lambda: ForwardFunctions(blueprint.build(), input_shape, blueprint.n_members),
     )
 
 
 def build_network(blueprint, input_shape):
     """Build a network, and make sure that what goes in comes out in the same shape."""
     model = blueprint.build()
-    check_reconstructs(model, input_shape)
+    members = () if blueprint.n_members is None else (blueprint.n_members,)
+    check_reconstructs(model, (*members, *input_shape))
     return model
 
 

@@ -1,5 +1,7 @@
 """The forward passes of a network, compiled as functions of its weights."""
 
+from math import prod
+
 import numpy as np
 
 from skae._keras import load_keras
@@ -17,6 +19,9 @@ class ForwardFunctions:
         An autoencoder of rows of `input_shape`. Its own weights are not looked at.
     input_shape : tuple of int
         How the network lays out a row. Outside of this class rows are flat.
+    n_members : int, default=None
+        Of a model of several members, which takes a row for each. All are given the same row here,
+        and what they make of it comes in an axis of its own, the second.
 
     Attributes
     ----------
@@ -26,9 +31,10 @@ class ForwardFunctions:
         Whether it shows a decoder.
     """
 
-    def __init__(self, model, input_shape):
+    def __init__(self, model, input_shape, n_members=None):
         self.model = model
         self.input_shape = tuple(input_shape)
+        self._members = () if n_members is None else (n_members,)
         self.encoder, self.decoder = encoder_and_decoder(model)
         self.code_shape = None if self.encoder is None else self._code_shape()
         if self.code_shape is None:
@@ -36,36 +42,51 @@ class ForwardFunctions:
         self.has_decoder = self.decoder is not None
         self._traced = {}
 
-    def __call__(self, task, weights, rows):
+    def __call__(self, task, weights, rows, once=False):
         """Do a `task` ("reconstruct", "encode", "decode" or the name of an error) with rows.
 
-        The weights are packed: one vector a dtype.
+        The weights are packed: one vector a dtype. What is done only `once` is not worth a trace.
         """
         import tensorflow as tf
 
-        if task not in self._traced:
-            self._traced[task] = self._trace(task)
         # A lone row would take another floating-point path than the same row among others.
         padded = np.repeat(rows, 2, axis=0) if len(rows) == 1 else rows
-        return self._traced[task](*weights, tf.constant(padded, tf.float32)).numpy()[: len(rows)]
+        function = self._forward(task) if once else self._compiled(task)
+        return function(*weights, tf.constant(padded, tf.float32)).numpy()[: len(rows)]
 
-    def _trace(self, task):
-        keras = load_keras()
+    def _compiled(self, task):
+        if task not in self._traced:
+            signature = [((None,), dtype) for dtype in _by_dtype(self.model.weights)]
+            n_values = prod(self._shape(task))
+            self._traced[task] = compiled(
+                self._forward(task), *signature, ((None, n_values), "float32")
+            )
+        return self._traced[task]
+
+    def _shape(self, task):
+        return self.code_shape if task == "decode" else self.input_shape
+
+    def _forward(self, task):
+        ops = load_keras().ops
         part = {"encode": self.encoder, "decode": self.decoder}.get(task, self.model)
-        shape = self.code_shape if task == "decode" else self.input_shape
+        shape = self._shape(task)
         names_an_error = task not in ("reconstruct", "encode", "decode")
 
         def forward(*packed_and_rows):
             *packed, flat = packed_and_rows
-            rows = keras.ops.reshape(flat, (-1, *shape))
-            with keras.StatelessScope(state_mapping=_unpacked(self.model.weights, packed)):
+            rows = ops.reshape(flat, (-1, *shape))
+            for n_members in self._members:
+                rows, flat = (
+                    ops.repeat(values[:, None], n_members, axis=1) for values in (rows, flat)
+                )
+            pairs = _unpacked(self.model.weights, packed)
+            with load_keras().StatelessScope(state_mapping=pairs):
                 output = part(rows, training=False)
-            output = keras.ops.reshape(output, (keras.ops.shape(flat)[0], -1))
-            output = keras.ops.cast(output, "float32")
+            output = ops.reshape(output, (ops.shape(flat)[0], *self._members, -1))
+            output = ops.cast(output, "float32")
             return row_errors_in_graph(task, flat, output) if names_an_error else output
 
-        signature = [((None,), dtype) for dtype in _by_dtype(self.model.weights)]
-        return compiled(forward, *signature, ((None, int(np.prod(shape))), "float32"))
+        return forward
 
     def _code_shape(self):
         codes = self.encoder(np.zeros((2, *self.input_shape), dtype=np.float32))
@@ -94,17 +115,17 @@ class CompiledNetwork:
             for group in _by_dtype(weights).values()
         ]
 
-    def reconstruct(self, X):
-        """Return what the network makes of each row, an array of the shape of X."""
-        return self.functions("reconstruct", self._weights, X)
+    def reconstruct(self, X, once=False):
+        """Return what the network, or each member of it, makes of each row."""
+        return self.functions("reconstruct", self._weights, X, once)
 
     def row_errors(self, X, error):
-        """Return the error of each row, by the name of the measure."""
+        """Return the error of each row, or of each row by each member, by the measure's name."""
         return self.functions(error, self._weights, X)
 
-    def encode(self, X):
+    def encode(self, X, once=False):
         """Return the latent code of each row, flat, of shape (n_samples, n_codes)."""
-        return self.functions("encode", self._weights, X)
+        return self.functions("encode", self._weights, X, once)
 
     def decode(self, codes):
         """Return the row that the decoder makes of each flat latent code."""
@@ -124,7 +145,7 @@ def _unpacked(variables, packed):
 
     pairs = []
     for group, vector in zip(_by_dtype(variables).values(), packed, strict=True):
-        values = tf.split(vector, [int(np.prod(variable.shape)) for variable in group])
+        values = tf.split(vector, [prod(variable.shape) for variable in group])
         pairs += [
             (variable, tf.reshape(value, variable.shape))
             for variable, value in zip(group, values, strict=True)

@@ -9,7 +9,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skae._keras import is_keras_model
 from skae._sklearn_compat import _fit_context, _routing_enabled
-from skae.base import DECISION_CONSTRAINTS, ReconstructionErrorDetector, unchanged_on_failure
+from skae.base import (
+    DECISION_CONSTRAINTS,
+    ReconstructionErrorDetector,
+    evenly_spaced,
+    unchanged_on_failure,
+)
 from skae.fitted_state import (
     check_reconstructs,
     clone_sharing_models,
@@ -36,9 +41,10 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
     error : {"mse", "mae", "msle"} or callable, default="mse"
         What a row is scored by. A callable is called with X and its reconstruction and returns the
         error of each feature of each row; their mean is the error of the row.
-    threshold : {"auto", "mean_std", "quantile"} or rule, default="auto"
+    threshold : str or rule, default="auto"
         The rule of :mod:`skae.thresholds` that sets the offset from the errors of the rows given to
-        `fit`. "auto" is "mean_std".
+        `fit`, or the short-cut of one: "mean_std" (which "auto" is), "quantile", "median_mad",
+        "iqr", "fpr" or "pot".
     contamination : float, default="auto"
         Share of outliers among the rows given to `fit`, in (0, 0.5]: the offset is that quantile of
         their scores. "auto" leaves the offset to `threshold`.
@@ -50,6 +56,9 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
     offset_ : float
         `decision_function` is `score_samples` minus this. The threshold of the error is
         `-offset_`.
+    feature_errors_ : ndarray of shape (n_features_in_,)
+        Mean error of each feature over the rows given to `fit`, or 4,096 or fewer, evenly spaced,
+        where they are more: what :func:`skae.inspection.explain` takes for usual.
     n_features_in_ : int
         Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -116,7 +125,10 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
             self._live = {}
             self.estimator_ = self._fitted_estimator(X, fit_params)
             self._weights = self.estimator_.get_weights() if self._kind == "network" else None
-            self.offset_ = self._offset(rule, _finite(self._errors(X), self.estimator_))
+            sample = evenly_spaced(X)
+            self._learn_errors(sample, self._reconstruct(sample))
+            errors = _finite(self._errors(X), self.estimator_)
+            self.offset_ = self._offset(rule, errors)
         return self
 
     def get_metadata_routing(self):

@@ -3,19 +3,45 @@
 A rule is a small estimator with one method, `threshold(errors, is_outlier=None)`. Rows whose error
 lies above the threshold are outliers. For any detector, the error of a row is minus its
 `score_samples`.
+
+Without labels: :class:`MeanStd`, :class:`Quantile`, the robust :class:`MedianMAD` and
+:class:`InterquartileFence`, and two that aim at a share of false alarms, :class:`FalsePositiveRate`
+with a guarantee and :class:`PeaksOverThreshold` beyond what was observed. From labels:
+:class:`Youden`, :class:`FBeta` and :class:`MinimalCost`.
 """
 
 from abc import abstractmethod
+from math import ceil, log1p
 from numbers import Real
 
 import numpy as np
+from scipy.special import boxcox
+from scipy.stats import binom
 from sklearn.base import BaseEstimator, clone
 from sklearn.metrics import precision_recall_curve, roc_curve
 from sklearn.utils import check_array
 
 from skae._sklearn_compat import HasMethods, Interval, StrOptions, validate_parameter_constraints
 
-__all__ = ["FBeta", "MeanStd", "Quantile", "ThresholdRule", "Youden", "as_rule"]
+__all__ = [
+    "FBeta",
+    "FalsePositiveRate",
+    "InterquartileFence",
+    "MeanStd",
+    "MedianMAD",
+    "MinimalCost",
+    "PeaksOverThreshold",
+    "Quantile",
+    "ThresholdRule",
+    "Youden",
+    "as_rule",
+]
+
+# What makes the median absolute deviation of normally distributed numbers their standard deviation.
+_MAD_TO_STD = 1.4826
+
+# Below this many, the shape of a tail is a guess.
+_FEWEST_EXCESSES = 10
 
 
 class ThresholdRule(BaseEstimator):
@@ -131,6 +157,228 @@ class Quantile(ThresholdRule):
         return np.quantile(errors, self.q)
 
 
+class MedianMAD(ThresholdRule):
+    """Threshold at the median of the errors plus `k` robust standard deviations.
+
+    The standard deviation is 1.4826 times the median absolute deviation from the median [1]_, as
+    it is for normally distributed errors; up to half of the rows may be outliers without moving it
+    far. Where more than half of the errors are equal, it is zero.
+
+    Parameters
+    ----------
+    k : float, default=3.0
+        How many standard deviations above the median.
+
+    References
+    ----------
+    .. [1] Leys, Ley, Klein, Bernard and Licata (2013). Detecting outliers: Do not use standard
+       deviation around the mean, use absolute deviation around the median. Journal of
+       Experimental Social Psychology 49(4).
+
+    Examples
+    --------
+    >>> from skae.thresholds import MedianMAD
+    >>> MedianMAD(k=3.0).threshold([1.0, 2.0, 3.0, 4.0, 99.0])
+    7.4478
+    """
+
+    _parameter_constraints: dict = {"k": [Interval(Real, None, None, closed="neither")]}
+
+    def __init__(self, k=3.0):
+        self.k = k
+
+    def _threshold(self, errors, is_outlier):
+        median = np.median(errors)
+        return median + self.k * _MAD_TO_STD * np.median(np.abs(errors - median))
+
+
+class InterquartileFence(ThresholdRule):
+    """Threshold at the upper quartile of the errors plus `k` times their interquartile range.
+
+    Tukey's fence [1]_, the end of a box plot's whiskers.
+
+    Parameters
+    ----------
+    k : float, default=1.5
+        How many interquartile ranges above the upper quartile; 3 for what Tukey calls far out.
+
+    References
+    ----------
+    .. [1] Tukey (1977). Exploratory Data Analysis. Addison-Wesley.
+
+    Examples
+    --------
+    >>> from skae.thresholds import InterquartileFence
+    >>> InterquartileFence(k=1.5).threshold([1.0, 2.0, 3.0, 4.0, 99.0])
+    7.0
+    """
+
+    _parameter_constraints: dict = {"k": [Interval(Real, None, None, closed="neither")]}
+
+    def __init__(self, k=1.5):
+        self.k = k
+
+    def _threshold(self, errors, is_outlier):
+        lower, upper = np.quantile(errors, [0.25, 0.75])
+        return upper + self.k * (upper - lower)
+
+
+class FalsePositiveRate(ThresholdRule):
+    """Threshold that promises a share of false alarms, whatever the errors' distribution.
+
+    The smallest of the errors of which it can be said with the given confidence that a new normal
+    row lies above it with a probability of at most `rate`: a one-sided tolerance limit [1]_, exact
+    for a continuous distribution and on the safe side where errors tie. `confidence` is the share
+    of samples of normal rows in which the promise is kept.
+
+    Parameters
+    ----------
+    rate : float, default=0.05
+        The share of normal rows, between 0 and 1, that may be flagged.
+    confidence : float, default=0.95
+        The probability, between 0 and 1, that no more of them are.
+
+    Notes
+    -----
+    The promise holds for errors of normal rows on which the detector was not trained. Training
+    errors are smaller than those of new rows, and so is a threshold that is set from them.
+
+    References
+    ----------
+    .. [1] Wilks (1941). Determination of sample sizes for setting tolerance limits. Annals of
+       Mathematical Statistics 12(1).
+
+    Examples
+    --------
+    >>> from skae.thresholds import FalsePositiveRate
+    >>> FalsePositiveRate(rate=0.05, confidence=0.95).threshold(range(1, 101))
+    99.0
+    """
+
+    _parameter_constraints: dict = {
+        "rate": [Interval(Real, 0, 1, closed="neither")],
+        "confidence": [Interval(Real, 0, 1, closed="neither")],
+    }
+
+    def __init__(self, rate=0.05, confidence=0.95):
+        self.rate = rate
+        self.confidence = confidence
+
+    def _threshold(self, errors, is_outlier):
+        n_errors = len(errors)
+        needed = ceil(log1p(-self.confidence) / log1p(-self.rate))
+        if n_errors < needed:
+            raise ValueError(
+                f"{self!r} needs the errors of at least {needed} rows and got {n_errors}; with "
+                "fewer not even the largest error keeps the promise. Give more rows, a lower "
+                "confidence or a higher rate."
+            )
+        # The error with m others above it keeps the promise where a tail of probability `rate`
+        # holds more than m of n_errors rows with this confidence.
+        above = int(binom.isf(self.confidence, n_errors, self.rate))
+        if binom.sf(above, n_errors, self.rate) < self.confidence:
+            above -= 1
+        return np.sort(errors)[n_errors - 1 - max(above, 0)]
+
+
+class PeaksOverThreshold(ThresholdRule):
+    """Threshold that a normal row exceeds with a small probability, from the tail of the errors.
+
+    A generalised Pareto distribution is fitted to what the errors above a high quantile have in
+    excess of it, and its tail gives the threshold [1]_, also for rates that the rows are too few to
+    show: one in 10,000 from 2,000 rows. Such a threshold lies where hardly any error was seen; it
+    is an estimate, and the heavier the tail, the rougher.
+
+    Parameters
+    ----------
+    rate : float, default=1e-4
+        The probability, between 0 and 1, of a normal row to be flagged. From `1 - level` upwards
+        no tail is needed, and the threshold is the quantile of the errors.
+    level : float, default=0.98
+        The share of the errors, between 0 and 1, that lies below the tail.
+
+    Notes
+    -----
+    Shape and scale are those of the first two probability-weighted moments [2]_, with the shape
+    raised where the tail would otherwise end below the largest error [3]_. Against maximum
+    likelihood they need no iteration and stay sober on few rows. Tails so heavy that they have no
+    mean (shape of 1 and more) are underestimated.
+
+    As errors of trained rows are smaller than those of new ones, set this threshold, too, from rows
+    on which the detector was not trained.
+
+    References
+    ----------
+    .. [1] Siffer, Fouque, Termier and Largouet (2017). Anomaly detection in streams with extreme
+       value theory. KDD 2017.
+    .. [2] Hosking and Wallis (1987). Parameter and quantile estimation for the generalized Pareto
+       distribution. Technometrics 29(3).
+    .. [3] Dupuis and Tsao (1998). A hybrid estimator for generalized Pareto and extreme-value
+       distributions. Communications in Statistics: Theory and Methods 27(4).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skae.thresholds import PeaksOverThreshold
+    >>> errors = np.random.default_rng(0).exponential(size=20_000)
+    >>> PeaksOverThreshold(rate=1e-4).threshold(errors)  # the truth is 9.21
+    9.37...
+    """
+
+    _parameter_constraints: dict = {
+        "rate": [Interval(Real, 0, 1, closed="neither")],
+        "level": [Interval(Real, 0, 1, closed="neither")],
+    }
+
+    def __init__(self, rate=1e-4, level=0.98):
+        self.rate = rate
+        self.level = level
+
+    def _threshold(self, errors, is_outlier):
+        if 1 - self.rate <= self.level:
+            return np.quantile(errors, 1 - self.rate)
+        self._check_number(errors)
+        start = np.quantile(errors, self.level)
+        excesses = errors[errors > start] - start
+        share = len(excesses) / len(errors)
+        # Many errors that tie with the quantile leave fewer above it.
+        if share <= self.rate:
+            return start
+        if len(excesses) < _FEWEST_EXCESSES:
+            raise ValueError(
+                f"{self!r} needs at least {_FEWEST_EXCESSES} errors above their "
+                f"{self.level}-quantile, with which many of the {len(errors)} tie: only "
+                f"{len(excesses)} lie above. Give more rows, or use a rule such as Quantile()."
+            )
+        return start + _tail_quantile(excesses, self.rate / share)
+
+    def _check_number(self, errors):
+        # Rounded, as 1 - 0.9 is a little less than 0.1.
+        needed = ceil(round(_FEWEST_EXCESSES / (1 - self.level), 6))
+        if len(errors) < needed:
+            raise ValueError(
+                f"{self!r} needs the errors of at least {needed} rows, so that "
+                f"{_FEWEST_EXCESSES} lie above their {self.level}-quantile, and got "
+                f"{len(errors)}. Give more rows, a lower level, or a rate of at least 1 - level."
+            )
+
+
+def _tail_quantile(excesses, rate):
+    """Return what a generalised Pareto distribution, fitted to the excesses, exceeds at a rate."""
+    largest = excesses.max()
+    if largest == excesses.min():
+        return largest
+    # In units of the largest, so that no sum overflows.
+    excesses = np.sort(excesses) / largest
+    n_excesses = len(excesses)
+    weights = np.arange(1 - n_excesses, n_excesses, 2) / (n_excesses - 1)
+    # The second L-moment is that of the differences to the smallest, which lose no digits.
+    ratio = excesses.mean() / (weights * (excesses - excesses[0])).mean()
+    scale = excesses.mean() * (ratio - 1)
+    shape = max(2 - ratio, -scale)
+    return largest * scale * boxcox(1 / rate, shape)
+
+
 class Youden(ThresholdRule):
     """Threshold at the point of the ROC curve with the largest TPR - FPR, from labels.
 
@@ -189,6 +437,55 @@ class FBeta(ThresholdRule):
         return _below(cuts[np.argmax(score[:-1])], errors)
 
 
+class MinimalCost(ThresholdRule):
+    """Threshold at which mistakes cost the least in total, from labels.
+
+    What matters is the ratio of the two costs [1]_ and how many rows there are of each class. The
+    threshold lies in the middle between the errors on its two sides; of several as cheap, the
+    highest is taken.
+
+    Parameters
+    ----------
+    false_positive_cost : float, default=1.0
+        What an inlier that is flagged costs.
+    false_negative_cost : float, default=10.0
+        What an outlier that is missed costs.
+
+    References
+    ----------
+    .. [1] Elkan (2001). The foundations of cost-sensitive learning. IJCAI 2001.
+
+    Examples
+    --------
+    >>> from skae.thresholds import MinimalCost
+    >>> errors, is_outlier = [1.0, 2.0, 4.0, 5.0], [False, True, False, True]
+    >>> MinimalCost(false_negative_cost=10.0).threshold(errors, is_outlier)
+    1.5
+    >>> MinimalCost(false_negative_cost=0.5).threshold(errors, is_outlier)
+    4.5
+    """
+
+    _parameter_constraints: dict = {
+        "false_positive_cost": [Interval(Real, 0, None, closed="neither")],
+        "false_negative_cost": [Interval(Real, 0, None, closed="neither")],
+    }
+    needs_labels = True
+
+    def __init__(self, false_positive_cost=1.0, false_negative_cost=10.0):
+        self.false_positive_cost = false_positive_cost
+        self.false_negative_cost = false_negative_cost
+
+    def _threshold(self, errors, is_outlier):
+        false_positives, true_positives, cuts = roc_curve(
+            is_outlier, errors, drop_intermediate=False
+        )
+        # Back to whole rows, so that equal costs are equal.
+        n_flagged = np.rint(false_positives * np.sum(~is_outlier))
+        n_missed = np.rint((1 - true_positives) * np.sum(is_outlier))
+        cost = self.false_positive_cost * n_flagged + self.false_negative_cost * n_missed
+        return _below(cuts[np.argmin(cost)], errors)
+
+
 def _below(cut, errors):
     """Return a threshold that flags the errors from `cut` upwards, and no other."""
     lower = errors[errors < cut]
@@ -200,7 +497,12 @@ def _below(cut, errors):
 _SHORT_CUTS = {
     "auto": MeanStd,
     "fbeta": FBeta,
+    "fpr": FalsePositiveRate,
+    "iqr": InterquartileFence,
     "mean_std": MeanStd,
+    "median_mad": MedianMAD,
+    "min_cost": MinimalCost,
+    "pot": PeaksOverThreshold,
     "quantile": Quantile,
     "youden": Youden,
 }
@@ -214,8 +516,9 @@ def as_rule(rule):
 
     Parameters
     ----------
-    rule : {"auto", "mean_std", "quantile", "youden", "fbeta"} or rule
-        "auto" is the same as "mean_std", the mean plus one standard deviation.
+    rule : str or rule
+        One of "mean_std", "quantile", "median_mad", "iqr", "fpr", "pot", "youden", "fbeta" and
+        "min_cost", or "auto", the same as "mean_std": the mean plus one standard deviation.
 
     Returns
     -------

@@ -20,11 +20,14 @@ class Trainer:
         How to train; of a later fit, equal in `graph_key`.
     row_shape : tuple of int
         How the network lays out a row.
+    n_members : int, default=None
+        Of a model of several members: how many rows, one a member, it takes at a time.
     """
 
-    def __init__(self, model, options, row_shape):
+    def __init__(self, model, options, row_shape, n_members=None):
         self.model = model
         self._row_shape = row_shape
+        self._members = () if n_members is None else (n_members,)
         self._compile(options)
         self._create_variables()
         self._fresh_optimizer = [v.value.numpy() for v in model.optimizer.variables]
@@ -53,8 +56,8 @@ class Trainer:
         ----------
         data : tuple of tensor
             The rows, and their weights if they have any.
-        orders : sequence of ndarray of int
-            One permutation of the rows an epoch.
+        orders : sequence of ndarray of int, of shape (n_samples,) or (n_samples, n_members)
+            One permutation of the rows an epoch, and a member.
         goes_on : bool
             Whether the first of them belongs to the epoch before.
         """
@@ -76,7 +79,7 @@ class Trainer:
             self._traced["batch", len(data)] = compiled(
                 lambda *data_and_rows: self._step(*data_and_rows, self._noise, self._seed),
                 *self._data_signature(len(data) == 2),
-                ((None,), "int32"),
+                ((None, *self._members), "int32"),
             )
         self._traced["batch", len(data)](*data, rows.astype(np.int32))
         return self._logs()
@@ -106,7 +109,7 @@ class Trainer:
         return compiled(
             epochs,
             *self._data_signature(weighted),
-            ((None, None), "int32"),
+            ((None, None, *self._members), "int32"),
             ((), "int32"),
             ((), "bool"),
             ((), "float32"),
@@ -140,6 +143,8 @@ class Trainer:
         import tensorflow as tf
 
         def step(rows):
+            for n_members in self._members:
+                rows = tf.repeat(rows[:, tf.newaxis], n_members, axis=1)
             batch = tf.gather(data, rows)
             self.model.test_step((batch, batch))
 
@@ -167,16 +172,18 @@ class Trainer:
 
     def _compile(self, options):
         loss = resolve("losses", options.loss)
+        if options.trim_fraction:
+            loss = _trimmed(loss, options.trim_fraction, self._members)
         self.model.compile(
             optimizer=_optimizer(options),
-            loss=_trimmed(loss, options.trim_fraction) if options.trim_fraction else loss,
+            loss=loss,
             metrics=[_metric(metric) for metric in options.metrics],
             jit_compile=False,
         )
 
     def _create_variables(self):
         """Create the variables of metrics and optimizer, which a loop inside a graph cannot."""
-        row = np.zeros((1, *self._row_shape), dtype=np.float32)
+        row = np.zeros((1, *self._members, *self._row_shape), dtype=np.float32)
         self.model.test_step((row, row))
         self.model.optimizer.build(self.model.trainable_variables)
         if type(self.model).train_step is not load_keras().Model.train_step:
@@ -213,21 +220,25 @@ def _optimizer(options):
     return type(fresh).from_config(config)
 
 
-def _trimmed(loss, fraction):
-    """Return a loss that leaves the worst-reconstructed share of each batch out."""
+def _trimmed(loss, fraction, members):
+    """Return a loss that leaves the worst-reconstructed share of each batch out.
+
+    `members` is empty, or the number of members, each of which has rows of its own.
+    """
     keras = load_keras()
     ops = keras.ops
     row_loss = loss.call if isinstance(loss, keras.losses.Loss) else loss
 
     class Trimmed(keras.losses.Loss):
         def call(self, y_true, y_pred):
-            values = ops.reshape(row_loss(y_true, y_pred), (ops.shape(y_true)[0], -1))
-            values = ops.mean(values, axis=1)
-            n_rows = ops.cast(ops.shape(values)[0], values.dtype)
+            n_rows = ops.shape(y_true)[0]
+            values = ops.reshape(row_loss(y_true, y_pred), (n_rows, *members, -1))
+            values = ops.mean(values, axis=-1)
+            n_rows = ops.cast(n_rows, values.dtype)
             n_kept = ops.ceil(n_rows * (1.0 - fraction))
-            kept = values <= ops.take(ops.sort(values), ops.cast(n_kept, "int32") - 1)
+            largest = ops.take(ops.sort(values, axis=0), ops.cast(n_kept, "int32") - 1, axis=0)
             # Divided by the rows that are kept, where Keras will divide by all of them.
-            return values * ops.cast(kept, values.dtype) * (n_rows / n_kept)
+            return values * ops.cast(values <= largest, values.dtype) * (n_rows / n_kept)
 
     return Trimmed(name="trimmed_loss")
 

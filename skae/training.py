@@ -127,7 +127,7 @@ def _epochs_runner(trainer, feed, options, callbacks, unheard):
 
     def run_epochs(generator, n_left):
         n_epochs = max(1, min(n_left, _ROWS_A_CALL // len(feed))) if unheard else 1
-        orders = [generator.permutation(len(feed)) for _ in range(n_epochs)]
+        orders = [feed.shuffled(generator, len(feed)) for _ in range(n_epochs)]
         return trainer.run_epochs(data, orders)
 
     return run_epochs

@@ -125,7 +125,7 @@ class TestContract:
             given.append(feed._X)
             return train(trainer, feed, *args, **kwargs)
 
-        monkeypatch.setattr("skae.autoencoder.train", keep_and_train)
+        monkeypatch.setattr("skae.network_detector.train", keep_and_train)
         detector(validation_fraction=0.2).fit(normal)
         assert np.shares_memory(given[0], normal)
 

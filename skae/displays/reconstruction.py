@@ -7,7 +7,7 @@ from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from skae._labels import inlier_mask
-from skae._pipelines import error_name, inverted, is_invertible, split_pipeline, transformed
+from skae._pipelines import error_name, split_pipeline, taken_back, transformed
 from skae.displays._drawing import import_pyplot
 from skae.displays._signal_panels import draw_legend, draw_shaded, draw_side_by_side, signal_panels
 
@@ -139,21 +139,17 @@ class ReconstructionDisplay:
             )
         _check_few_rows(X)
         inputs = transformed(transforms, X)
-        reconstruction = detector.reconstruct(inputs)
-        original, value_name, feature_names = np.asarray(inputs), _DETECTORS_UNITS, None
-        if is_invertible(transforms, original):
-            original, reconstruction = (
-                inverted(transforms, values) for values in (original, reconstruction)
-            )
-            value_name, feature_names = "value", getattr(X, "columns", None)
+        original, reconstruction, is_back = taken_back(
+            transforms, inputs, detector.reconstruct(inputs)
+        )
         display = cls(
-            X=np.asarray(original, dtype=np.float64),
-            X_reconstructed=np.asarray(reconstruction, dtype=np.float64),
+            X=original,
+            X_reconstructed=reconstruction,
             errors=-estimator.score_samples(X),
             is_inlier=estimator.predict(X) == 1,
             row_names=_row_names(X),
-            feature_names=feature_names,
-            value_name=value_name,
+            feature_names=getattr(X, "columns", None) if is_back else None,
+            value_name="value" if is_back else _DETECTORS_UNITS,
             error_name=error_name(estimator).removeprefix("reconstruction "),
         )
         return display.plot(ax, residual=residual, sample_rate=sample_rate)

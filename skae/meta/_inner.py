@@ -1,12 +1,12 @@
 """What the meta-estimators share: they offer what their inner estimator offers."""
 
 from sklearn.base import BaseEstimator, OutlierMixin
-from sklearn.utils import get_tags
+from sklearn.utils import get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skae._sklearn_compat import _safe_set_output
+from skae._sklearn_compat import _safe_indexing, _safe_set_output
 
 
 def _inner_has(name):
@@ -15,6 +15,19 @@ def _inner_has(name):
         return True
 
     return check
+
+
+def sliced_params(X, fit_params, rows):
+    """Return the parameters of `fit` with weights of the rows of X cut to some of the rows.
+
+    Weights of pipeline steps (`step__sample_weight`) are weights too. Anything else stays as it is.
+    """
+    sliced = dict(fit_params)
+    for name, value in fit_params.items():
+        if name.split("__")[-1] == "sample_weight" and value is not None:
+            _, weights = indexable(X, value)
+            sliced[name] = _safe_indexing(weights, rows)
+    return sliced
 
 
 class InnerDetectorMixin(OutlierMixin, BaseEstimator):

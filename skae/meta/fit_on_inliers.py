@@ -8,7 +8,7 @@ from sklearn.utils.metadata_routing import process_routing
 
 from skae._labels import inlier_mask
 from skae._sklearn_compat import HasMethods, _fit_context, _routing_enabled, _safe_indexing
-from skae.meta._inner import InnerDetectorMixin
+from skae.meta._inner import InnerDetectorMixin, sliced_params
 
 
 class FitOnInliers(InnerDetectorMixin):
@@ -108,12 +108,7 @@ class FitOnInliers(InnerDetectorMixin):
                 f"No row is labelled normal: all {len(is_inlier)} labels in y stand for outliers."
             )
         rows = np.flatnonzero(is_inlier)
-        fit_params = dict(fit_params)
-        for name, value in fit_params.items():
-            if name.split("__")[-1] == "sample_weight" and value is not None:
-                _, weights = indexable(X, value)
-                fit_params[name] = _safe_indexing(weights, rows)
-        return _safe_indexing(X, rows), fit_params
+        return _safe_indexing(X, rows), sliced_params(X, fit_params, rows)
 
     def _check_rows_left_out(self, X):
         """Check the rows that the inner estimator will not see as it would check them."""

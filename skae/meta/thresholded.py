@@ -1,12 +1,15 @@
 """The threshold as a choice: a rule of its own for any detector."""
 
+import numpy as np
 from sklearn.base import clone
+from sklearn.model_selection import check_cv
+from sklearn.utils import indexable
 from sklearn.utils.metadata_routing import process_routing
 
 from skae._labels import inlier_mask
-from skae._sklearn_compat import HasMethods, _fit_context, _routing_enabled
+from skae._sklearn_compat import HasMethods, _fit_context, _routing_enabled, _safe_indexing
 from skae.base import OffsetMixin
-from skae.meta._inner import InnerDetectorMixin
+from skae.meta._inner import InnerDetectorMixin, sliced_params
 from skae.thresholds import RULE_CONSTRAINTS, as_rule, needs_labels
 
 
@@ -18,13 +21,23 @@ class ThresholdedOutlierDetector(OffsetMixin, InnerDetectorMixin):
     this into :class:`skae.FitOnInliers`. To move the threshold of something already fitted without
     training again, put that into :class:`~sklearn.frozen.FrozenEstimator`.
 
+    A detector reconstructs the rows it was trained on better than others, so a threshold from
+    their errors raises more false alarms than it promises. With `cv` the rule sees errors of rows
+    held out instead, each from a clone that was not trained on it.
+
     Parameters
     ----------
     estimator : estimator
         An outlier detector with `score_samples`, or a pipeline that ends in one. It is cloned,
         never changed; its own offset is not looked at.
-    rule : {"mean_std", "quantile", "youden", "fbeta"} or rule, default="mean_std"
-        A rule of :mod:`skae.thresholds`. Its parameters can be searched, as `rule__k`.
+    rule : str or rule, default="mean_std"
+        A rule of :mod:`skae.thresholds`, or the short-cut of one: "mean_std", "quantile",
+        "median_mad", "iqr", "fpr" or "pot"; from labels "youden", "fbeta" or "min_cost". The
+        parameters of a rule can be searched, as `rule__k`.
+    cv : int, splitter or iterable of (train, test), default=None
+        How rows are held out for the rule, as in scikit-learn: an int is a number of folds,
+        stratified where the rule learns from labels. None takes the errors of the training rows.
+        The detector that is kept is fitted on all rows.
     inlier_label, outlier_label : scalar, default="auto"
         What y calls normal rows, or the others; name at most one. "auto" is scikit-learn's coding:
         +1 for inliers, -1 for outliers. Read only by rules that learn from labels.
@@ -56,13 +69,17 @@ class ThresholdedOutlierDetector(OffsetMixin, InnerDetectorMixin):
     _parameter_constraints: dict = {
         "estimator": [HasMethods("fit")],
         "rule": RULE_CONSTRAINTS,
+        "cv": ["cv_object"],
         "inlier_label": "no_validation",
         "outlier_label": "no_validation",
     }
 
-    def __init__(self, estimator, rule="mean_std", *, inlier_label="auto", outlier_label="auto"):
+    def __init__(
+        self, estimator, rule="mean_std", *, cv=None, inlier_label="auto", outlier_label="auto"
+    ):
         self.estimator = estimator
         self.rule = rule
+        self.cv = cv
         self.inlier_label = inlier_label
         self.outlier_label = outlier_label
 
@@ -101,10 +118,28 @@ class ThresholdedOutlierDetector(OffsetMixin, InnerDetectorMixin):
             is_outlier = self._is_outlier(rule, y)
         if _routing_enabled():
             fit_params = process_routing(self, "fit", **fit_params).estimator.fit
-        estimator = clone(self.estimator).fit(X, y, **fit_params)
-        offset = -rule.threshold(-estimator.score_samples(X), is_outlier)
+        if self.cv is None:
+            estimator = clone(self.estimator).fit(X, y, **fit_params)
+            errors = -estimator.score_samples(X)
+        else:
+            errors, rows = self._held_out_errors(X, y, fit_params, stratify=is_outlier is not None)
+            is_outlier = None if is_outlier is None else is_outlier[rows]
+            estimator = clone(self.estimator).fit(X, y, **fit_params)
+        offset = -rule.threshold(errors, is_outlier)
         self.estimator_, self.rule_, self.offset_ = estimator, rule, offset
         return self
+
+    def _held_out_errors(self, X, y, fit_params, stratify):
+        """Return the errors of the rows that `cv` holds out, and which rows they are."""
+        X, y = indexable(X, y)
+        errors, rows = [], []
+        for train, test in check_cv(self.cv, y, classifier=stratify).split(X, y):
+            labels = None if y is None else _safe_indexing(y, train)
+            params = sliced_params(X, fit_params, train)
+            fold = clone(self.estimator).fit(_safe_indexing(X, train), labels, **params)
+            errors.append(-fold.score_samples(_safe_indexing(X, test)))
+            rows.append(test)
+        return np.concatenate(errors), np.concatenate(rows)
 
     def _is_outlier(self, rule, y):
         if y is None:

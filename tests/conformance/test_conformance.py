@@ -8,6 +8,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skae import (
     AutoencoderOutlierDetector,
+    ConformalOutlierDetector,
     FitOnInliers,
     ReconstructionOutlierDetector,
     ThresholdedOutlierDetector,
@@ -21,6 +22,12 @@ pytestmark = pytest.mark.filterwarnings(
 
 ESTIMATORS = [
     AutoencoderOutlierDetector(),
+    ConformalOutlierDetector(
+        IsolationForest(n_estimators=10, random_state=0), alpha=0.25, calibration_size=0.5
+    ),
+    ConformalOutlierDetector(
+        ReconstructionOutlierDetector(PCA(1)), alpha=0.25, calibration_size=0.5
+    ),
     FitOnInliers(AutoencoderOutlierDetector(), inlier_label=1),
     ReconstructionOutlierDetector(PCA(1)),
     ThresholdedOutlierDetector(IsolationForest(n_estimators=10, random_state=0), "mean_std"),

@@ -9,7 +9,7 @@ from sklearn.ensemble import IsolationForest
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import fbeta_score, roc_curve
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold, check_cv
 from sklearn.neighbors import LocalOutlierFactor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
@@ -184,3 +184,94 @@ class TestRulesWithLabels:
     def test_unfit_labels(self, rule, is_outlier, message):
         with pytest.raises(ValueError, match=message):
             rule.threshold([1.0, 2.0], is_outlier)
+
+
+class TestHeldOutErrors:
+    """With `cv`, the rule sees errors of rows that the detector was not trained on."""
+
+    def test_offset_from_the_errors_of_each_fold(self, heartbeats):
+        X, _ = heartbeats
+        detector = ThresholdedOutlierDetector(FOREST, Quantile(q=0.9), cv=3).fit(X)
+        errors = np.concatenate(
+            [
+                -clone(FOREST).fit(X[train]).score_samples(X[test])
+                for train, test in KFold(3).split(X)
+            ]
+        )
+        assert detector.offset_ == -np.quantile(errors, 0.9)
+        whole = clone(FOREST).fit(X).score_samples(X)
+        np.testing.assert_array_equal(detector.score_samples(X), whole)
+
+    @pytest.mark.parametrize("cv", [4, StratifiedKFold(4, shuffle=True, random_state=0)])
+    def test_labels_go_with_the_rows_and_into_folds_of_both_classes(self, heartbeats, cv):
+        X, y = heartbeats
+        order = np.argsort(y)
+        X, y = X[order], y[order]
+        estimator = FitOnInliers(make_pipeline(MinMaxScaler(), FOREST))
+        detector = ThresholdedOutlierDetector(estimator, Youden(), cv=cv).fit(X, y)
+        folds = check_cv(cv, y, classifier=True)
+        errors = -cross_val_score_samples(estimator, X, y, folds)
+        assert detector.offset_ == pytest.approx(-Youden().threshold(errors, y == -1), abs=1e-12)
+
+    def test_a_detector_that_knows_its_rows_by_heart(self):
+        # The nearest neighbour of a training row is the row itself.
+        X = np.random.default_rng(0).normal(size=(200, 3))
+        neighbours = LocalOutlierFactor(1, novelty=True)
+        X_new = np.random.default_rng(1).normal(size=(1000, 3))
+        alarms = {
+            cv: (
+                ThresholdedOutlierDetector(neighbours, Quantile(q=0.95), cv=cv)
+                .fit(X)
+                .predict(X_new)
+                == -1
+            ).mean()
+            for cv in (None, 10)
+        }
+        assert alarms[10] == pytest.approx(0.05, abs=0.04)
+
+    def test_weights_are_cut_to_the_fold(self, heartbeats):
+        X, _ = heartbeats
+        weight = np.linspace(0.1, 1, len(X))
+        detector = ThresholdedOutlierDetector(FOREST, cv=2).fit(X, sample_weight=weight)
+        assert np.isfinite(detector.offset_)
+
+    def test_rows_left_out_by_the_splitter_do_not_count(self, heartbeats):
+        X, _ = heartbeats
+        half = len(X) // 2
+        folds = [(np.arange(half), np.arange(half, half + 20))]
+        detector = ThresholdedOutlierDetector(FOREST, Quantile(q=1.0), cv=folds).fit(X)
+        errors = -clone(FOREST).fit(X[:half]).score_samples(X[half : half + 20])
+        assert detector.offset_ == -errors.max()
+
+    def test_more_folds_than_rows(self):
+        with pytest.raises(ValueError, match="n_splits=9"):
+            ThresholdedOutlierDetector(FOREST, cv=9).fit(np.ones((5, 2)))
+
+    def test_training_errors_promise_too_few_alarms(self, normal_and_new):
+        """What `cv` is for, with an autoencoder on few rows."""
+        X, X_new = normal_and_new
+        network = AutoencoderOutlierDetector(latent_dim=8, epochs=100, random_state=0)
+        share = {
+            cv: (
+                ThresholdedOutlierDetector(network, Quantile(q=0.9), cv=cv).fit(X).predict(X_new)
+                == -1
+            ).mean()
+            for cv in (None, 10)
+        }
+        assert share[None] > 0.2
+        assert share[10] == pytest.approx(0.1, abs=0.06)
+
+
+@pytest.fixture
+def normal_and_new():
+    random = np.random.default_rng(0)
+    mixing = random.normal(size=(6, 30))
+    X = random.normal(size=(1400, 6)) @ mixing + 0.3 * random.normal(size=(1400, 30))
+    return X[:400], X[400:]
+
+
+def cross_val_score_samples(estimator, X, y, folds):
+    errors = np.empty(len(X))
+    for train, test in folds.split(X, y):
+        errors[test] = clone(estimator).fit(X[train], y[train]).score_samples(X[test])
+    return errors

@@ -1,0 +1,403 @@
+"""What stands behind a verdict: the features that make up an error, and the threshold."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from scipy.stats import binomtest
+from sklearn import config_context
+from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils.validation import check_is_fitted
+
+from skae._labels import inlier_mask
+from skae._pipelines import fitted_offset, split_pipeline, taken_back, transformed
+from skae._sklearn_compat import Interval, validate_parameter_constraints
+from skae.errors import mean_feature_errors
+from skae.thresholds import _SHORT_CUTS, as_rule, needs_labels
+
+__all__ = ["explain", "threshold_report"]
+
+
+def explain(estimator, X, top=5, *, reference=None):
+    """Tell which features make up the reconstruction error of each row.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted detector that has `reconstruct` and `reconstruction_error`, such as
+        :class:`skae.AutoencoderOutlierDetector`, or a pipeline or meta-estimator with one inside.
+    X : array-like of shape (n_samples, n_features)
+        The rows to explain.
+    top : int, default=5
+        How many features of each row are listed, those with the largest contributions. None lists
+        all.
+    reference : array-like of shape (n_reference_samples, n_features), default=None
+        Rows whose errors are taken for usual, best normal ones that the detector was not trained
+        on. None takes those that set the offset in `fit`, whose mean errors the detector keeps as
+        `feature_errors_`; training rows are reproduced better than others, held-out ones
+        (`validation_fraction`) are not.
+
+    Returns
+    -------
+    explanation : pandas.DataFrame
+        One row a feature of a row of X; the rows in the order of X, the features of each by falling
+        contribution, in these columns:
+
+        - `row`: the label in the index of a DataFrame, else the position.
+        - `feature`: the name of the column, in X or in what `fit` was given, else the position.
+        - `value` and `reconstruction`: in the units of X, through all scalers before the detector.
+          Where a step makes features of several others, or cannot be inverted, features, values
+          and reconstructions are those behind the steps, as the detector sees them.
+        - `contribution`: the error of the feature over the number of features. Those of all
+          features add up to the reconstruction error of the row.
+        - `unusualness`: the contribution over the mean contribution of that feature among the
+          reference rows: 1 is as usual. A feature whose mean is next to nothing, because it was
+          always reproduced perfectly, is taken to have 2e-16 of the mean of all features, so that
+          rounding does not pass for unusual; where all means are zero, any error is infinitely
+          unusual. NaN only where the detector keeps no `feature_errors_` and no `reference` is
+          given.
+
+    Raises
+    ------
+    NotFittedError
+        If the estimator is not fitted.
+    TypeError
+        If the detector in it does not reconstruct rows.
+    ValueError
+        If X, `reference` or `top` is unfit.
+
+    See Also
+    --------
+    skae.displays.ReconstructionDisplay : Draws rows beside their reconstructions.
+
+    Notes
+    -----
+    A wrong value in one feature bends the reconstruction of others too, so an error is spread
+    wider than its cause. `contribution` says where the error is, `unusualness` where it is larger
+    than this feature's errors use to be: a noisy feature contributes a lot to every row.
+
+    Examples
+    --------
+    >>> from skae import ReconstructionOutlierDetector
+    >>> from skae.datasets import make_heartbeats
+    >>> from skae.inspection import explain
+    >>> from sklearn.decomposition import PCA
+    >>> X, y = make_heartbeats(300, random_state=0)
+    >>> detector = ReconstructionOutlierDetector(PCA(4)).fit(X)
+    >>> row = X[:1].copy()
+    >>> row[0, 70] += 3  # one wrong value
+    >>> explanation = explain(detector, row, top=2)
+    >>> explanation.columns.to_list()
+    ['row', 'feature', 'value', 'reconstruction', 'contribution', 'unusualness']
+    >>> int(explanation.loc[0, "feature"])
+    70
+    """
+    import pandas as pd
+
+    check_is_fitted(estimator)
+    transforms, detector = split_pipeline(estimator)
+    _check_reconstructs(detector)
+    _check_top(top)
+    inputs = transformed(transforms, X)
+    errors = np.asarray(detector.reconstruction_error(inputs, per_feature=True))
+    n_rows, n_features = errors.shape
+    n_listed = n_features if top is None else min(top, n_features)
+    values, reconstruction, is_back = _values(transforms, inputs, detector.reconstruct(inputs))
+    typical = _typical_errors(transforms, detector, reference, n_features)
+    listed = np.argsort(-errors, axis=1, kind="stable")[:, :n_listed]
+    names = _feature_names(transforms, detector, X, n_features, is_back)
+    labels = X.index if hasattr(X, "iloc") else pd.RangeIndex(n_rows)
+    columns = {
+        "value": values,
+        "reconstruction": reconstruction,
+        "contribution": errors / n_features,
+        "unusualness": _unusualness(errors, typical),
+    }
+    return pd.DataFrame(
+        {
+            "row": labels.to_flat_index().repeat(n_listed),
+            "feature": pd.Index(names).to_flat_index().take(listed.ravel()),
+        }
+        | {name: np.take_along_axis(of, listed, 1).ravel() for name, of in columns.items()}
+    )
+
+
+def _check_reconstructs(detector):
+    if not (hasattr(detector, "reconstruct") and hasattr(detector, "reconstruction_error")):
+        raise TypeError(
+            f"{type(detector).__name__} has no reconstruction errors to explain: take a detector "
+            "that reconstructs rows, such as skae.AutoencoderOutlierDetector or "
+            "skae.ReconstructionOutlierDetector(PCA(...)). For other detectors, measure how "
+            "score_samples changes as features do, for example with SHAP."
+        )
+
+
+def _check_top(top):
+    if top is None or (isinstance(top, Integral) and not isinstance(top, bool) and top >= 1):
+        return
+    raise ValueError(f"top must be None or a whole number of features >= 1, got {top!r}.")
+
+
+def _values(transforms, inputs, reconstruction):
+    """Return rows and reconstructions in the units of X where each feature can be taken back."""
+    reconstruction = np.asarray(reconstruction)
+    is_finite = np.isfinite(reconstruction)
+    # Scalers refuse to take infinity back.
+    finite = np.where(is_finite, reconstruction, np.asarray(inputs))
+    values, finite, is_back = taken_back(transforms, inputs, finite, feature_by_feature=True)
+    return values, np.where(is_finite, finite, reconstruction), is_back
+
+
+def _typical_errors(transforms, detector, reference, n_features):
+    if reference is None:
+        return getattr(detector, "feature_errors_", np.full(n_features, np.nan))
+    reference = transformed(transforms, reference)
+    return mean_feature_errors(detector.reconstruction_error(reference, per_feature=True))
+
+
+def _unusualness(errors, typical):
+    finite = typical[np.isfinite(typical)]
+    floor = np.finfo(np.float64).eps * finite.mean() if len(finite) else 0.0
+    typical = np.maximum(typical, floor)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # Zero to zero, or infinity to infinity, is as usual.
+        return np.where(errors == typical, 1.0, errors / typical)
+
+
+def _feature_names(transforms, detector, X, n_features, is_back):
+    if not is_back:
+        names = getattr(detector, "feature_names_in_", None)
+        names = _names_behind(transforms) if names is None else names
+    elif hasattr(X, "columns"):
+        names = X.columns
+    else:
+        names = getattr([*transforms, detector][0], "feature_names_in_", None)
+    return range(n_features) if names is None else names
+
+
+def _names_behind(transforms):
+    names = None
+    for transform in transforms:
+        if not hasattr(transform, "get_feature_names_out"):
+            return None
+        names = transform.get_feature_names_out(names)
+    return names
+
+
+def threshold_report(
+    estimator,
+    X,
+    y=None,
+    *,
+    rules=None,
+    X_train=None,
+    inlier_label="auto",
+    outlier_label="auto",
+    confidence=0.95,
+):
+    """Compare what threshold rules would make of a fitted detector's errors.
+
+    The rules set their thresholds from the errors (minus `score_samples`) of the rows in X. Give
+    rows on which the detector was not trained, as training errors are smaller than those of new
+    rows. The alarms are counted in the same rows: expect a little less of new ones, above all where
+    X is small and a rule has learnt from its labels.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted outlier detector with `score_samples`, or a pipeline or meta-estimator with one
+        inside.
+    X : array-like of shape (n_samples, n_features)
+        The rows, best held-out ones.
+    y : array-like of shape (n_samples,), default=None
+        Their labels. With them the rules that need no labels see the rows labelled normal only,
+        those that do see all rows, and the report tells how good the alarms are.
+    rules : rule, str, list or dict of them, default=None
+        Rules of :mod:`skae.thresholds`, or their short-cuts; a dict names them. None takes all
+        rules with their default parameters, those that learn from labels only if y has both
+        classes.
+    X_train : array-like of shape (n_train_samples, n_features), default=None
+        The rows on which the detector was trained, normal ones only, to see by how much their
+        errors understate those of new rows.
+    inlier_label, outlier_label : scalar, default="auto"
+        What y calls normal rows, or the others; name at most one. "auto" is scikit-learn's coding:
+        +1 for inliers, -1 for outliers.
+    confidence : float, default=0.95
+        Of the intervals.
+
+    Returns
+    -------
+    report : pandas.DataFrame
+        One row a rule, by its name. The first one, "fitted", is the estimator's own threshold
+        (minus `offset_`), where it has one. The columns:
+
+        - `threshold`: rows with larger errors are flagged.
+        - `alarms`, `alarm_rate`: number and share of the rows of X that are flagged.
+        - With y, `precision` (the share of outliers among the alarms), `recall` (of alarms among
+          the outliers) and `fpr` (of alarms among the inliers), each with the ends `_low` and
+          `_high` of an exact (Clopper-Pearson [1]_) interval; NaN for a share of nothing.
+        - With `X_train`, `threshold_train`, what the rule makes of the training errors, and
+          `ratio`, the threshold over that; NaN for rules that learn from labels, and for a ratio to
+          what is not positive. `report.attrs["error_ratio"]` is the mean error of the normal rows
+          of X over that of the training rows: the further above 1, the more a threshold from
+          training errors promises too much.
+        - `note`: why a rule refused these errors; the rest of its row is NaN.
+
+    Raises
+    ------
+    NotFittedError
+        If the estimator is not fitted.
+    TypeError
+        If it has no `score_samples`, or a rule is none.
+    ValueError
+        If data, labels or `confidence` are unfit, or errors are not finite.
+
+    See Also
+    --------
+    skae.ThresholdedOutlierDetector : Sets the threshold of a detector by a rule.
+    skae.displays.ErrorDistributionDisplay : Draws the errors and the threshold.
+
+    Notes
+    -----
+    The intervals take the rows of X to be independent of each other and of the threshold. That is
+    so for "fitted" on held-out rows, and nearly so for rules with little choice.
+
+    References
+    ----------
+    .. [1] Clopper and Pearson (1934). The use of confidence or fiducial limits illustrated in the
+           case of the binomial. Biometrika 26(4).
+
+    Examples
+    --------
+    >>> from skae import FitOnInliers, ReconstructionOutlierDetector
+    >>> from skae.datasets import make_heartbeats
+    >>> from skae.inspection import threshold_report
+    >>> from sklearn.decomposition import PCA
+    >>> X, y = make_heartbeats(600, anomaly_share=0.2, random_state=0)
+    >>> detector = FitOnInliers(ReconstructionOutlierDetector(PCA(4))).fit(X[:300], y[:300])
+    >>> report = threshold_report(detector, X[300:], y[300:], rules=["quantile", "youden"])
+    >>> report.index.to_list()
+    ['fitted', 'Quantile(q=0.95)', 'Youden()']
+    >>> bool((report["recall_low"] < report["recall"]).all())
+    True
+    """
+    validate_parameter_constraints(
+        {"confidence": [Interval(Real, 0, 1, closed="neither")]},
+        {"confidence": confidence},
+        "threshold_report",
+    )
+    check_is_fitted(estimator)
+    errors = _checked_errors(estimator, X, "X")
+    train_errors = None if X_train is None else _checked_errors(estimator, X_train, "X_train")
+    is_outlier = None
+    if y is not None:
+        check_consistent_length(errors, y)
+        is_outlier = ~inlier_mask(y, inlier_label, outlier_label)
+    normal_errors = errors if is_outlier is None else errors[~is_outlier]
+    records = {}
+    offset = fitted_offset(estimator)
+    if offset is not None:
+        records["fitted"] = {"threshold": -offset, "note": ""}
+    for name, rule in _named_rules(rules, is_outlier).items():
+        record = _thresholds(rule, errors, normal_errors, is_outlier, train_errors)
+        records[name if name not in records else f"{name} (rule)"] = record
+    for record in records.values():
+        if not record["note"]:
+            record |= _alarms(errors > record["threshold"], is_outlier, confidence)
+    report = _report(records, with_labels=y is not None, with_train=X_train is not None)
+    if X_train is not None:
+        mean = normal_errors.mean() if len(normal_errors) else np.nan
+        report.attrs["error_ratio"] = _ratio(mean, train_errors.mean())
+    return report
+
+
+def _checked_errors(estimator, X, name):
+    if not hasattr(estimator, "score_samples"):
+        raise TypeError(
+            f"{type(estimator).__name__} has no `score_samples`: threshold_report needs an outlier "
+            "detector that scores new rows (LocalOutlierFactor does with novelty=True)."
+        )
+    errors = -column_or_1d(estimator.score_samples(X)).astype(np.float64)
+    unfit = np.count_nonzero(~np.isfinite(errors))
+    if unfit:
+        raise ValueError(
+            f"Of the {len(errors)} errors of {name} {unfit} are not finite, and no rule can set a "
+            f"threshold from them: leave out the rows that np.isfinite(estimator.score_samples"
+            f"({name})) is false for."
+        )
+    return errors
+
+
+def _named_rules(rules, is_outlier):
+    if rules is None:
+        has_both = is_outlier is not None and is_outlier.any() and not is_outlier.all()
+        rules = [rule() for rule in dict.fromkeys(_SHORT_CUTS.values())]
+        rules = [rule for rule in rules if has_both or not needs_labels(rule)]
+        rules.sort(key=needs_labels)
+    elif isinstance(rules, str) or hasattr(rules, "threshold"):
+        rules = [rules]
+    if hasattr(rules, "items"):
+        return {name: as_rule(rule) for name, rule in rules.items()}
+    rules = [as_rule(rule) for rule in rules]
+    return {_name(rule): rule for rule in rules}
+
+
+def _name(rule):
+    with config_context(print_changed_only=False):
+        return " ".join(repr(rule).split())
+
+
+def _thresholds(rule, errors, normal_errors, is_outlier, train_errors):
+    """Return the thresholds that a rule sets, or why it sets none."""
+    try:
+        if needs_labels(rule):
+            return {"threshold": rule.threshold(errors, is_outlier), "note": ""}
+        if not len(normal_errors):
+            raise ValueError("y calls no row normal.")
+        record = {"threshold": rule.threshold(normal_errors), "note": ""}
+    except ValueError as error:
+        return {"note": str(error)}
+    if train_errors is not None:
+        try:
+            record["threshold_train"] = rule.threshold(train_errors)
+        except ValueError:  # too few training rows are no reason to hide the threshold
+            return record
+        record["ratio"] = _ratio(record["threshold"], record["threshold_train"])
+    return record
+
+
+def _ratio(of, to):
+    return float(of / to) if to > 0 else np.nan
+
+
+def _alarms(is_alarm, is_outlier, confidence):
+    record = {"alarms": int(is_alarm.sum()), "alarm_rate": is_alarm.mean()}
+    if is_outlier is not None:
+        hits = np.sum(is_alarm & is_outlier)
+        record |= _share("precision", hits, is_alarm.sum(), confidence)
+        record |= _share("recall", hits, is_outlier.sum(), confidence)
+        false_alarms = np.sum(is_alarm & ~is_outlier)
+        record |= _share("fpr", false_alarms, np.sum(~is_outlier), confidence)
+    return record
+
+
+def _share(name, count, of, confidence):
+    """Return a share and its exact interval, or nothing for a share of nothing."""
+    if not of:
+        return {}
+    interval = binomtest(int(count), int(of)).proportion_ci(confidence)
+    return {name: count / of, f"{name}_low": interval.low, f"{name}_high": interval.high}
+
+
+def _report(records, with_labels, with_train):
+    import pandas as pd
+
+    columns = ["threshold", "alarms", "alarm_rate"]
+    if with_labels:
+        shares = ("precision", "recall", "fpr")
+        columns += [name + end for name in shares for end in ("", "_low", "_high")]
+    if with_train:
+        columns += ["threshold_train", "ratio"]
+    table = [[record.get(column, np.nan) for column in columns] for record in records.values()]
+    index = pd.Index(list(records), name="rule", dtype=object)
+    report = pd.DataFrame(table, index=index, columns=columns)
+    return report.assign(note=[record["note"] for record in records.values()])

@@ -1,0 +1,61 @@
+"""Errors that know the residual: how far each feature, or all together, usually strays."""
+
+import numpy as np
+from sklearn.covariance import LedoitWolf
+
+# Of a feature's share of the mean squared residual: one that never strays must not rule the rest.
+_LEAST_SHARE = 1e-3
+
+
+class StandardizedError:
+    """Squared residuals over each feature's own mean squared residual.
+
+    Parameters
+    ----------
+    residuals : ndarray of shape (n_samples, n_features)
+        Of rows that the network reconstructs as it should.
+    """
+
+    def __init__(self, residuals):
+        squares = np.square(residuals, dtype=np.float64).mean(axis=0)
+        self._scale = _safe(squares + _LEAST_SHARE * squares.mean())
+
+    def __call__(self, X, reconstruction):
+        """Return the error of each feature of each row."""
+        return np.square(_difference(X, reconstruction)) / self._scale
+
+
+class MahalanobisError:
+    """Squared residuals after whitening: their mean is the Mahalanobis distance over n_features.
+
+    The covariance is shrunk as Ledoit and Wolf (2004) do, so that there are no more rows than
+    features needed; whitening by the symmetric root (ZCA) leaves each feature its own part.
+
+    Parameters
+    ----------
+    residuals : ndarray of shape (n_samples, n_features)
+        Of rows that the network reconstructs as it should.
+    """
+
+    def __init__(self, residuals):
+        residuals = np.asarray(residuals, dtype=np.float64)
+        self._location = residuals.mean(axis=0)
+        values, vectors = np.linalg.eigh(LedoitWolf().fit(residuals).covariance_)
+        values = _safe(np.maximum(values, 0) + _LEAST_SHARE * np.maximum(values, 0).mean())
+        self._whitening = (vectors / np.sqrt(values)) @ vectors.T
+
+    def __call__(self, X, reconstruction):
+        """Return the error of each feature of each row."""
+        return np.square((_difference(X, reconstruction) - self._location) @ self._whitening)
+
+
+RESIDUAL_ERRORS = {"mahalanobis": MahalanobisError, "standardized": StandardizedError}
+
+
+def _difference(X, reconstruction):
+    return np.subtract(X, reconstruction, dtype=np.float64)
+
+
+def _safe(scale):
+    """Return a scale to divide by: one where nothing strays at all."""
+    return np.where(scale > 0, scale, 1.0)

@@ -1,0 +1,710 @@
+"""Which features make up an error, and what threshold rules would do."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import beta
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.compose import ColumnTransformer
+from sklearn.decomposition import PCA
+from sklearn.ensemble import IsolationForest
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LinearRegression
+from sklearn.metrics import confusion_matrix, precision_score, recall_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import LocalOutlierFactor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
+from sklearn.svm import OneClassSVM
+
+from skae import (
+    AutoencoderOutlierDetector,
+    FitOnInliers,
+    ReconstructionOutlierDetector,
+    ThresholdedOutlierDetector,
+)
+from skae._pipelines import fitted_offset, keeps_features_apart
+from skae.datasets import make_heartbeats
+from skae.inspection import explain, threshold_report
+from skae.thresholds import _SHORT_CUTS, FBeta, MeanStd, Quantile, Youden
+
+# Some detectors here are hardly trained.
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+COLUMNS = ["row", "feature", "value", "reconstruction", "contribution", "unusualness"]
+SHARES = ["precision", "recall", "fpr"]
+
+
+def pca(n_components=2, **params):
+    return ReconstructionOutlierDetector(PCA(n_components), **params)
+
+
+def correlated(n_rows, seed, n_features=12):
+    """Rows of three hidden causes and a little noise, each feature in a unit of its own."""
+    mixing = np.random.default_rng(0).normal(size=(3, n_features))
+    random = np.random.default_rng(seed)
+    X = random.normal(size=(n_rows, 3)) @ mixing + 0.1 * random.normal(size=(n_rows, n_features))
+    return X * np.geomspace(0.01, 1000, n_features) + 5
+
+
+@pytest.fixture(scope="module")
+def table():
+    """A DataFrame with names for rows and columns, all positive."""
+    X = np.abs(correlated(80, seed=1, n_features=4))
+    return pd.DataFrame(X, columns=list("abcd"), index=[f"r{i}" for i in range(80)])
+
+
+@pytest.fixture(scope="module")
+def labelled():
+    return make_heartbeats(400, anomaly_share=0.2, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def fitted(labelled):
+    X, y = labelled
+    return FitOnInliers(pca(4)).fit(X[:200], y[:200])
+
+
+class Constant(OutlierMixin, BaseEstimator):
+    """A detector whose scores are given."""
+
+    def __init__(self, score=-1.0):
+        self.score = score
+
+    def fit(self, X, y=None):
+        self.fitted_ = True
+        return self
+
+    def score_samples(self, X):
+        return np.full(len(X), self.score)
+
+
+# --- explain -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", ["mse", "mae", "msle", lambda X, again: (X - again) ** 4])
+@pytest.mark.parametrize("kind", ["pca", "autoencoder"])
+def test_contributions_add_up_to_the_error(error, kind, make_detector, heartbeats):
+    X, y = heartbeats
+    detector = pca(error=error) if kind == "pca" else make_detector(epochs=2, error=error)
+    detector.fit(X[y == 1])
+    explanation = explain(detector, X[:30], top=None)
+    assert explanation.columns.to_list() == COLUMNS
+    sums = explanation.groupby("row")["contribution"].sum()
+    np.testing.assert_allclose(sums, detector.reconstruction_error(X[:30]), rtol=1e-6)
+    errors = detector.reconstruction_error(X[:30], per_feature=True)
+    np.testing.assert_allclose(
+        explanation["contribution"], errors[explanation["row"], explanation["feature"]] / 140
+    )
+    np.testing.assert_allclose(
+        explanation["unusualness"],
+        errors[explanation["row"], explanation["feature"]]
+        / detector.feature_errors_[explanation["feature"]],
+    )
+
+
+@pytest.mark.parametrize("top", [1, 3, 4, 9, None])
+def test_the_table_is_tidy_and_sorted(top, table):
+    detector = pca().fit(table)
+    rows = table.iloc[[5, 3, 70]]
+    explanation = explain(detector, rows, top=top)
+    n_listed = min(top or 4, 4)
+    assert explanation.shape == (3 * n_listed, 6)
+    assert explanation["row"].to_list() == np.repeat(["r5", "r3", "r70"], n_listed).tolist()
+    assert explanation.index.equals(pd.RangeIndex(3 * n_listed))
+    errors = pd.DataFrame(
+        detector.reconstruction_error(rows, per_feature=True), rows.index, rows.columns
+    )
+    again = pd.DataFrame(detector.reconstruct(rows), rows.index, rows.columns)
+    for label, listed in explanation.groupby("row", sort=False):
+        assert listed["contribution"].is_monotonic_decreasing
+        largest = errors.loc[label].sort_values(ascending=False).head(n_listed)
+        assert listed["feature"].to_list() == largest.index.to_list()
+        names = listed["feature"]
+        np.testing.assert_array_equal(listed["value"], rows.loc[label, names])
+        np.testing.assert_array_equal(listed["reconstruction"], again.loc[label, names])
+
+
+def test_five_features_are_listed_by_default(heartbeats):
+    X, _ = heartbeats
+    assert len(explain(pca().fit(X), X[:3])) == 15
+
+
+def test_ties_stay_in_the_order_of_the_features():
+    detector = pca(1).fit(np.outer(np.arange(5.0), np.ones(6)))
+    explanation = explain(detector, np.zeros((1, 6)), top=None)
+    explanation = explanation[explanation["contribution"] == 0]
+    assert explanation["feature"].is_monotonic_increasing
+
+
+@pytest.mark.parametrize(
+    ("nest", "scaler"),
+    [
+        (lambda pipeline: pipeline, MinMaxScaler()),
+        (lambda pipeline: pipeline, StandardScaler()),
+        (lambda pipeline: pipeline, FunctionTransformer(np.log, np.exp)),
+        (lambda pipeline: pipeline, StandardScaler().set_output(transform="pandas")),
+        (FitOnInliers, MinMaxScaler()),
+        (lambda pipeline: ThresholdedOutlierDetector(FitOnInliers(pipeline)), StandardScaler()),
+        (lambda pipeline: make_pipeline(MinMaxScaler(), pipeline), StandardScaler()),
+    ],
+)
+def test_values_are_in_the_units_of_the_data(nest, scaler, table):
+    detector = nest(make_pipeline(scaler, pca())).fit(table)
+    explanation = explain(detector, table[:10], top=None)
+    given = table.stack().loc[pd.MultiIndex.from_frame(explanation[["row", "feature"]])]
+    np.testing.assert_allclose(explanation["value"], given)
+    spread = table.std()[explanation["feature"]].to_numpy()
+    misses = np.abs(explanation["value"] - explanation["reconstruction"]) / spread
+    assert 0 < misses.max() < 3
+    sums = explanation.groupby("row", sort=False)["contribution"].sum()
+    np.testing.assert_allclose(sums, -detector.score_samples(table[:10]))
+
+
+def test_the_autoencoder_in_a_pipeline(scaled_detector, heartbeats):
+    X, _ = heartbeats
+    explanation = explain(scaled_detector, X[:4], top=None)
+    np.testing.assert_allclose(
+        explanation["value"], X[explanation["row"], explanation["feature"]], atol=1e-5
+    )
+    scaler, inner = (step for _, step in scaled_detector.estimator_.steps)
+    again = scaler.inverse_transform(inner.reconstruct(scaler.transform(X[:4])))
+    np.testing.assert_allclose(
+        explanation["reconstruction"], again[explanation["row"], explanation["feature"]], atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("transform", "names"),
+    [
+        (ColumnTransformer([("s", StandardScaler(), ["a", "c", "d"])]), ["s__a", "s__c", "s__d"]),
+        (PCA(3), ["pca0", "pca1", "pca2"]),  # invertible, but mixes the features
+        (PCA(4), ["pca0", "pca1", "pca2", "pca3"]),
+        (FunctionTransformer(np.log), ["a", "b", "c", "d"]),  # hands the names on
+        (FunctionTransformer(lambda X: np.log(X.to_numpy())), [0, 1, 2, 3]),
+    ],
+)
+def test_what_cannot_be_taken_back_is_shown_as_the_detector_sees_it(transform, names, table):
+    detector = make_pipeline(transform, pca(1)).fit(table)
+    explanation = explain(detector, table[:10], top=None)
+    assert sorted(explanation["feature"].unique(), key=str) == names
+    seen = np.asarray(transform.transform(table[:10]))
+    position = explanation["feature"].map({name: i for i, name in enumerate(names)})
+    row = explanation["row"].map(table.index.get_loc)
+    np.testing.assert_allclose(explanation["value"], seen[row, position])
+    again = detector[-1].reconstruct(transform.transform(table[:10]))
+    np.testing.assert_allclose(explanation["reconstruction"], again[row, position])
+
+
+@pytest.mark.parametrize("n_features", [2, 3, 4, 7, 8])
+def test_any_two_features_that_are_mixed_are_noticed(n_features):
+    X = np.random.default_rng(0).normal(size=(20, n_features))
+    assert keeps_features_apart([StandardScaler().fit(X)], X)
+    for i in range(n_features):
+        for j in range(i):
+            turn = np.eye(n_features)
+            turn[[i, i, j, j], [i, j, i, j]] = [0.8, 0.6, -0.6, 0.8]
+            rotation = FunctionTransformer(np.dot, np.dot, kw_args={"b": turn})
+            rotation.set_params(inv_kw_args={"b": turn.T})
+            assert not keeps_features_apart([rotation], X[:1])
+
+
+def test_what_cannot_be_tried_does_not_keep_features_apart():
+    def refuse(X):
+        raise ValueError
+
+    assert not keeps_features_apart([FunctionTransformer(None, refuse)], np.ones((2, 2)))
+    narrower = FunctionTransformer(None, lambda X: X[:, :1])
+    assert not keeps_features_apart([narrower], np.ones((2, 2)))
+    wider = PCA(1).fit(np.random.default_rng(0).normal(size=(5, 3)))
+    assert not keeps_features_apart([wider], np.ones((2, 1)))
+
+
+def test_features_are_named_after_what_fit_was_given(table):
+    for detector in (pca(), make_pipeline(FunctionTransformer(), pca())):
+        explanation = explain(detector.fit(table), table.rename(columns=str), top=1)
+        assert explanation["feature"].isin(list("abcd")).all()
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        explanation = explain(pca().fit(table), table.to_numpy(), top=1)
+    assert explanation["feature"].isin(list("abcd")).all()
+    assert explanation["row"].to_list() == list(range(80))
+
+
+def test_features_and_rows_without_names_are_numbered(table):
+    X = table.to_numpy()
+    explanation = explain(pca().fit(X), X[:2].tolist(), top=None)
+    assert sorted(explanation["feature"]) == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert explanation["row"].to_list() == [0, 0, 0, 0, 1, 1, 1, 1]
+    by_number = pd.DataFrame(X, columns=[10, 20, 30, 40])
+    assert set(explain(pca().fit(by_number), by_number, top=None)["feature"]) == {10, 20, 30, 40}
+
+
+def test_labels_of_rows_may_repeat_and_have_levels(table):
+    detector = pca().fit(table)
+    rows = table[:3].set_axis(["x", "x", "w"])
+    assert explain(detector, rows, top=1)["row"].to_list() == ["x", "x", "w"]
+    rows = table[:2].set_axis(pd.MultiIndex.from_tuples([("p", 1), ("p", 2)]))
+    assert explain(detector, rows, top=1)["row"].to_list() == [("p", 1), ("p", 2)]
+    days = table[:2].set_axis(pd.date_range("2024-01-01", periods=2))
+    assert explain(detector, days, top=1)["row"].to_list() == days.index.to_list()
+
+
+@pytest.mark.parametrize("make", [pca, AutoencoderOutlierDetector], ids=["pca", "autoencoder"])
+def test_a_wrong_value_is_found(make):
+    X, rows = correlated(600, seed=1), correlated(500, seed=2)
+    random = np.random.default_rng(3)
+    wrong = random.integers(X.shape[1], size=500)
+    amount = 4 * X.std(axis=0)[wrong] * random.choice([-1, 1], size=500)
+    rows[np.arange(500), wrong] += amount
+    inner = make(random_state=0) if make is AutoencoderOutlierDetector else make(3)
+    detector = make_pipeline(StandardScaler(), inner).fit(X)
+    first = explain(detector, rows, top=1)
+    assert np.mean(first["feature"] == wrong) >= 0.95
+    found = first[first["feature"] == wrong]
+    assert np.mean(found["unusualness"] > 20) >= 0.95
+    # The reconstruction tells the better value.
+    amount = amount[found["row"]]
+    assert np.median((found["value"] - found["reconstruction"]) / amount) == pytest.approx(
+        1, abs=0.35
+    )
+
+
+def test_abnormal_beats_are_explained_where_they_differ(ecg5000_split):
+    X, X_test, y, y_test = ecg5000_split
+    detector = FitOnInliers(make_pipeline(MinMaxScaler(), pca(4))).fit(X, y)
+    abnormal = X_test[y_test == -1]
+    explanation = explain(detector, abnormal, top=10)
+    normal = X[y == 1]
+    distance = np.abs(abnormal - normal.mean(axis=0)) / normal.std(axis=0)
+    listed = distance[explanation["row"], explanation["feature"]]
+    assert listed.mean() > 1.5 * distance.mean()
+    # Ten of 140 features hold a large part of the error, and are unusual.
+    shares = explanation.groupby("row")["contribution"].sum() / -detector.score_samples(abnormal)
+    assert shares.median() > 0.3
+    assert explanation["unusualness"].median() > 10
+    usual = explain(detector, X_test[y_test == 1], top=None)["unusualness"]
+    assert 0.8 < usual.mean() < 1.6
+
+
+def test_unusualness_is_relative_to_the_rows_that_set_the_offset(heartbeats, make_detector):
+    X, y = heartbeats
+    X = X[y == 1]
+    plain = make_detector(epochs=2).fit(X)
+    np.testing.assert_allclose(
+        plain.feature_errors_,
+        plain.reconstruction_error(X, per_feature=True).mean(axis=0),
+        rtol=1e-3,
+    )
+    assert plain.feature_errors_.dtype == np.float64
+    usual = explain(plain, X, top=None).groupby("feature")["unusualness"].mean()
+    np.testing.assert_allclose(usual, 1, rtol=1e-3)
+    held_out = make_detector(epochs=2, validation_fraction=0.25)
+    held_out.fit(X)
+    _, rows = held_out._split(len(X), np.random.RandomState(0))
+    assert 0 < len(rows) < len(X)
+    np.testing.assert_allclose(
+        held_out.feature_errors_,
+        held_out.reconstruction_error(X[rows], per_feature=True).mean(axis=0),
+        rtol=1e-3,
+    )
+
+
+def test_of_many_rows_some_are_enough(heartbeats, make_detector, monkeypatch):
+    monkeypatch.setattr("skae.base._ROWS", 100)
+    X, y = heartbeats
+    X = X[y == 1]
+    assert 200 < len(X) < 300
+    detector = make_detector(epochs=1).fit(X)
+    some = X[::3]
+    np.testing.assert_allclose(
+        detector.feature_errors_,
+        detector.reconstruction_error(some, per_feature=True).mean(axis=0),
+        rtol=1e-3,
+    )
+
+
+@pytest.mark.parametrize(("most", "step"), [(100, 1), (50, 1), (49, 2), (16, 4)])
+def test_feature_errors_of_any_reconstructor(most, step, monkeypatch):
+    monkeypatch.setattr("skae.base._ROWS", most)
+    X = np.random.default_rng(0).normal(size=(50, 4))
+    detector = pca().fit(X)
+    errors = detector.reconstruction_error(X, per_feature=True)
+    np.testing.assert_allclose(detector.feature_errors_, errors[::step].mean(axis=0))
+
+
+def test_errors_that_are_not_finite_are_left_out_of_the_means(heartbeats, make_detector):
+    X, _ = heartbeats
+    X = X.copy()
+    X[0, 0] = -7
+
+    def error(X, again):
+        return np.where(X == -7, np.nan, 1.0)
+
+    detector = make_detector(epochs=1, error=error, contamination=0.1).fit(X)
+    np.testing.assert_array_equal(detector.feature_errors_, np.ones(140))
+    explanation = explain(detector, X[:1], top=2)
+    assert explanation["contribution"].to_list() == [np.inf, 1 / 140]
+    assert explanation["unusualness"].to_list() == [np.inf, 1]
+    # Of no finite error there is no mean, and infinity is as usual.
+    X[:, 1] = -7
+    explanation = explain(detector, X[1:2], top=2, reference=X[2:])
+    assert explanation["feature"].to_list() == [1, 0]
+    assert explanation["contribution"].to_list() == [np.inf, 1 / 140]
+    assert explanation["unusualness"].to_list() == [1, 1]
+
+
+def test_reference_rows_take_the_place_of_those_of_fit(table):
+    detector = make_pipeline(StandardScaler(), pca()).fit(table[:40])
+    reference = table[40:60]
+    explanation = explain(detector, table[:5], top=None, reference=reference)
+    errors = detector[-1].reconstruction_error(detector[0].transform(reference), per_feature=True)
+    mean = pd.Series(errors.mean(axis=0) / 4, index=table.columns)
+    np.testing.assert_allclose(
+        explanation["unusualness"],
+        explanation["contribution"] / mean[explanation["feature"]].to_numpy(),
+    )
+
+
+def test_without_feature_errors_reference_rows_are_needed(table):
+    detector = pickle.loads(pickle.dumps(pca().fit(table)))
+    assert np.isfinite(explain(detector, table)["unusualness"]).all()
+    del detector.feature_errors_
+    assert explain(detector, table)["unusualness"].isna().all()
+    assert np.isfinite(explain(detector, table, reference=table)["unusualness"]).all()
+
+
+def test_a_constant_column_is_unusual_only_where_it_changes():
+    X = correlated(200, seed=1)
+    X[:, 5] = 0.1
+    detector = make_pipeline(StandardScaler(), pca(3)).fit(X)
+    usual = explain(detector, X, top=None).groupby("feature")["unusualness"].max()
+    assert usual[5] < 1.5
+    row = X[:1].copy()
+    row[0, 5] += 1
+    explanation = explain(detector, row, top=1)
+    assert explanation.loc[0, "feature"] == 5
+    assert explanation.loc[0, "unusualness"] > 1e9
+
+
+def test_where_all_was_perfect_every_error_is_infinitely_unusual():
+    X = np.repeat(np.arange(4.0)[:, None], 3, axis=1)
+    identity = FunctionTransformer(np.floor, np.floor)
+    detector = ReconstructionOutlierDetector(identity).fit(X)
+    assert not detector.feature_errors_.any()
+    explanation = explain(detector, [[1.5, 2.0, 3.0]])
+    assert explanation["unusualness"].to_list() == [np.inf, 1.0, 1.0]
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
+def test_infinite_contributions_come_first():
+    X = correlated(50, seed=1)
+    detector = make_pipeline(StandardScaler(), pca(3)).fit(X)
+    row = X[:1].copy()
+    row[0, 7] = 1e300
+    explanation = explain(detector, row, top=None)
+    assert explanation.loc[0, "contribution"] == np.inf
+    assert not explanation.isna().any(axis=None)
+    assert explanation["contribution"].is_monotonic_decreasing
+
+
+def test_infinite_reconstructions_are_shown_as_such():
+    class Overflowing(LinearRegression):
+        def predict(self, X):
+            return np.where(X > 3, np.inf, X)
+
+    X = np.arange(12.0).reshape(6, 2)
+    detector = make_pipeline(StandardScaler(), ReconstructionOutlierDetector(Overflowing()))
+    detector.fit(X)
+    explanation = explain(detector, [[1.0, 100.0]])
+    assert explanation["reconstruction"].to_list() == [np.inf, 1.0]
+    assert explanation["value"].to_list() == [100.0, 1.0]
+    assert explanation["contribution"].to_list() == [np.inf, 0.0]
+
+
+@pytest.mark.parametrize("top", [0, -1, 1.5, True, "all"])
+def test_unfit_top_is_refused(top, table):
+    with pytest.raises(ValueError, match="top must be None or a whole number of features >= 1"):
+        explain(pca().fit(table), table, top)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [IsolationForest(n_estimators=2), make_pipeline(MinMaxScaler(), OneClassSVM())],
+)
+def test_detectors_that_do_not_reconstruct_are_refused(estimator, table):
+    with pytest.raises(TypeError, match=r"has no reconstruction errors.*Autoencoder.*SHAP"):
+        explain(estimator.fit(table), table)
+
+
+def test_bad_rows_are_refused_by_explain(table):
+    detector = make_pipeline(StandardScaler(), pca())
+    with pytest.raises(NotFittedError):
+        explain(detector, table)
+    detector.fit(table.to_numpy())
+    X = table.to_numpy().copy()
+    with pytest.raises(ValueError, match="expecting 4 features"):
+        explain(detector, X[:, :3])
+    with pytest.raises(ValueError, match="expecting 4 features"):
+        explain(detector, X, reference=X[:, :3])
+    with pytest.raises(ValueError, match="Expected 2D array"):
+        explain(detector, X[0])
+    X[0, 0] = np.nan
+    with pytest.raises(ValueError, match="contains NaN"):
+        explain(detector, X)
+
+
+# --- threshold_report ----------------------------------------------------------------------------
+
+
+def all_rules(needs_labels):
+    rules = {rule.__name__ for rule in _SHORT_CUTS.values() if rule.needs_labels is needs_labels}
+    assert rules
+    return rules
+
+
+def names(report):
+    return [name.split("(")[0] for name in report.index]
+
+
+def test_all_rules_are_in_the_report(fitted, labelled):
+    X, y = labelled[0][200:], labelled[1][200:]
+    report = threshold_report(fitted, X)
+    assert report.columns.to_list() == ["threshold", "alarms", "alarm_rate", "note"]
+    assert report.index.name == "rule"
+    assert names(report)[0] == "fitted"
+    assert sorted(names(report)[1:]) == sorted(all_rules(False))
+    report = threshold_report(fitted, X, y)
+    assert sorted(names(report)[1:]) == sorted(all_rules(False) | all_rules(True))
+    assert set(names(report)[-len(all_rules(True)) :]) == all_rules(True)
+    assert "MeanStd(k=1.0)" in report.index
+    one_class = threshold_report(fitted, X[y == 1], y[y == 1])
+    assert sorted(names(one_class)[1:]) == sorted(all_rules(False))
+    assert one_class[["recall", "precision_low"]].loc["fitted"].isna()["recall"]
+
+
+def test_thresholds_are_those_of_the_rules(fitted, labelled):
+    X, y = labelled
+    errors = -fitted.score_samples(X)
+    rules = ["mean_std", Quantile(q=0.9), Youden()]
+    report = threshold_report(fitted, X, y, rules=rules)
+    expected = {
+        "fitted": -fitted.offset_,
+        "MeanStd(k=1.0)": MeanStd().threshold(errors[y == 1]),
+        "Quantile(q=0.9)": Quantile(q=0.9).threshold(errors[y == 1]),
+        "Youden()": Youden().threshold(errors, y == -1),
+    }
+    assert report["threshold"].to_dict() == expected
+    without = threshold_report(fitted, X, rules=rules[:2])
+    assert without.loc["MeanStd(k=1.0)", "threshold"] == MeanStd().threshold(errors)
+
+
+def test_numbers_are_those_of_sklearn(fitted, labelled):
+    X, y = labelled
+    errors = -fitted.score_samples(X)
+    report = threshold_report(fitted, X, y)
+    usable = report[report["note"] == ""]
+    assert len(usable) >= 5
+    for _, found in usable.iterrows():
+        flagged = np.where(errors > found["threshold"], -1, 1)
+        assert found["alarms"] == np.sum(flagged == -1)
+        assert found["alarm_rate"] == np.mean(flagged == -1)
+        assert found["precision"] == pytest.approx(precision_score(y, flagged, pos_label=-1))
+        assert found["recall"] == pytest.approx(recall_score(y, flagged, pos_label=-1))
+        (_, _), (false_alarms, passed) = confusion_matrix(y, flagged, labels=[-1, 1])
+        assert found["fpr"] == pytest.approx(false_alarms / (false_alarms + passed))
+        for name in SHARES:
+            assert found[f"{name}_low"] <= found[name] <= found[f"{name}_high"]
+    fitted_row = report.loc["fitted"]
+    assert fitted_row["alarms"] == np.sum(fitted.predict(X) == -1)
+
+
+def test_intervals_are_exact(fitted, labelled):
+    X, y = labelled
+    for confidence in (0.5, 0.95):
+        report = threshold_report(fitted, X, y, rules=[], confidence=confidence)
+        flagged = fitted.predict(X) == -1
+        count, of = np.sum(flagged & (y == -1)), np.sum(y == -1)
+        assert 0 < count < of
+        tail = (1 - confidence) / 2
+        assert report.loc["fitted", "recall_low"] == pytest.approx(
+            beta.ppf(tail, count, of - count + 1)
+        )
+        assert report.loc["fitted", "recall_high"] == pytest.approx(
+            beta.ppf(1 - tail, count + 1, of - count)
+        )
+
+
+def test_shares_of_nothing_are_nan(fitted, labelled):
+    X, y = labelled
+    never = threshold_report(fitted, X, y, rules={"never": MeanStd(k=1e6)}).loc["never"]
+    assert never["alarms"] == never["alarm_rate"] == never["recall"] == never["fpr"] == 0
+    assert never["recall_low"] == 0 < never["recall_high"] < 0.1
+    assert never[["precision", "precision_low", "precision_high"]].isna().all()
+    assert never["note"] == ""
+    clean = threshold_report(fitted, X[y == 1], y[y == 1], rules=[]).loc["fitted"]
+    assert clean[["recall", "recall_low", "recall_high"]].isna().all()
+    assert np.isfinite(clean["fpr"])
+
+
+def test_a_rule_that_refuses_says_why(fitted, labelled):
+    X, y = labelled
+
+    class Picky(MeanStd):
+        def _threshold(self, errors, is_outlier):
+            raise ValueError("too few rows for me")
+
+    report = threshold_report(fitted, X, y, rules=[Picky(k=2.0), "quantile"])
+    assert report["note"].to_list() == ["", "too few rows for me", ""]
+    assert report.loc["Picky(k=2.0)"].drop("note").isna().all()
+    assert np.isfinite(report.loc["Quantile(q=0.95)", "recall"])
+    report = threshold_report(fitted, X, rules=["youden"])
+    assert "learns from labels and got none" in report.loc["Youden()", "note"]
+    report = threshold_report(fitted, X[y == -1], y[y == -1], rules=["youden", "mean_std"])
+    assert "needs rows of both classes" in report.loc["Youden()", "note"]
+    assert report.loc["MeanStd(k=1.0)", "note"] == "y calls no row normal."
+    assert report.loc["fitted", "recall"] == np.mean(fitted.predict(X[y == -1]) == -1)
+
+
+def test_names_of_rules(fitted, labelled):
+    X, y = labelled
+    for rules in ("quantile", Quantile(), [Quantile()], ("quantile",)):
+        assert threshold_report(fitted, X, rules=rules).index[1:].to_list() == ["Quantile(q=0.95)"]
+    named = {"fitted": "quantile", "best": FBeta(beta=2.0)}
+    report = threshold_report(fitted, X, y, rules=named)
+    assert report.index.to_list() == ["fitted", "fitted (rule)", "best"]
+    assert report.loc["fitted", "threshold"] == -fitted.offset_
+
+    class Bare:
+        def threshold(self, errors, is_outlier=None):
+            return 0.0
+
+        def __repr__(self):
+            return "Bare"
+
+    report = threshold_report(fitted, X, rules=Bare())
+    assert report.loc["Bare", "alarms"] == len(X)
+
+
+def test_training_errors_understate_new_ones():
+    X = correlated(90, seed=1, n_features=40)
+    train, test = X[:45], X[45:]
+    detector = make_pipeline(StandardScaler(), pca(20)).fit(train)
+    y = np.ones(45)
+    y[:5] = -1
+    test[:5] *= 2
+    report = threshold_report(detector, test, y, X_train=train, rules=["mean_std", "fbeta"])
+    errors, train_errors = -detector.score_samples(test), -detector.score_samples(train)
+    found = report.loc["MeanStd(k=1.0)"]
+    assert found["threshold_train"] == MeanStd().threshold(train_errors)
+    assert found["ratio"] == pytest.approx(found["threshold"] / found["threshold_train"])
+    assert found["ratio"] > 1.5
+    assert (
+        report.loc[["fitted", "FBeta(beta=1.0)"], ["threshold_train", "ratio"]]
+        .isna()
+        .all(axis=None)
+    )
+    assert report.attrs["error_ratio"] == pytest.approx(errors[5:].mean() / train_errors.mean())
+    assert report.attrs["error_ratio"] > 1.5
+    assert report.columns.to_list()[-3:] == ["threshold_train", "ratio", "note"]
+    assert "error_ratio" not in threshold_report(detector, test, y).attrs
+    outliers = threshold_report(detector, test[:5], y[:5], X_train=train)
+    assert np.isnan(outliers.attrs["error_ratio"])
+
+
+def test_too_few_training_rows_do_not_hide_a_threshold(fitted, labelled):
+    class NeedsHundred(MeanStd):
+        def _threshold(self, errors, is_outlier):
+            if len(errors) < 100:
+                raise ValueError("too few")
+            return super()._threshold(errors, is_outlier)
+
+    X, _ = labelled
+    found = threshold_report(fitted, X, rules=NeedsHundred(), X_train=X[:20]).iloc[1]
+    assert np.isfinite(found["threshold"])
+    assert found[["threshold_train", "ratio"]].isna().all()
+    assert found["note"] == ""
+
+
+@pytest.mark.parametrize(
+    ("estimator", "has_offset"),
+    [
+        (IsolationForest(n_estimators=5, random_state=0), True),
+        (OneClassSVM(nu=0.1), True),
+        (LocalOutlierFactor(novelty=True), True),
+        (make_pipeline(MinMaxScaler(), pca(4)), True),
+        (FitOnInliers(make_pipeline(MinMaxScaler(), pca(4))), True),
+        (ThresholdedOutlierDetector(make_pipeline(MinMaxScaler(), pca(4)), "youden"), True),
+        (FrozenEstimator(make_pipeline(MinMaxScaler(), pca(4))), True),
+        (
+            GridSearchCV(
+                FitOnInliers(make_pipeline(MinMaxScaler(), pca(4))),
+                {"inlier_label": ["auto"]},
+                scoring=lambda detector, X, y: 0.0,
+                cv=2,
+            ),
+            True,
+        ),
+        (make_pipeline("passthrough", Constant()), False),
+    ],
+)
+def test_any_detector_will_do(estimator, has_offset, labelled):
+    X, y = labelled
+    if isinstance(estimator, FrozenEstimator):
+        estimator.estimator.fit(X[:200])
+    estimator.fit(X[:200], y[:200])
+    report = threshold_report(estimator, X[200:], y[200:], rules=["quantile", "youden"])
+    assert ("fitted" in report.index) is has_offset
+    assert (fitted_offset(estimator) is not None) is has_offset
+    if has_offset:
+        expected = np.sum(estimator.predict(X[200:]) == -1)
+        assert report.loc["fitted", "alarms"] == pytest.approx(expected, abs=1)
+
+
+def test_named_labels(fitted, labelled):
+    X, y = labelled
+    words = np.where(y == 1, "fine", "broken")
+    expected = threshold_report(fitted, X, y)
+    for label in ({"inlier_label": "fine"}, {"outlier_label": "broken"}):
+        pd.testing.assert_frame_equal(threshold_report(fitted, X, words, **label), expected)
+    with pytest.raises(ValueError, match="do not say what is normal"):
+        threshold_report(fitted, X, words)
+
+
+@pytest.mark.filterwarnings("error")
+def test_constant_errors_and_few_rows(fitted, labelled):
+    X, y = labelled
+    for detector in (Constant().fit(X), Constant(0.0).fit(X)):
+        report = threshold_report(detector, X, y, X_train=X)
+        unrefused = report[report["note"] == ""]
+        assert "MeanStd(k=1.0)" in unrefused.index
+        assert (unrefused["threshold"] <= -detector.score + 1e-9).all()
+    for n_rows in (1, 2, 10):
+        report = threshold_report(fitted, X[:n_rows], y[:n_rows], X_train=X[:n_rows])
+        assert report.loc["fitted", "note"] == ""
+        assert (report["threshold"].isna() == (report["note"] != "")).all()
+        assert report["note"].map(type).eq(str).all()
+
+
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
+def test_errors_that_are_not_finite_are_refused(bad, labelled):
+    X, y = labelled
+    with pytest.raises(ValueError, match="Of the 400 errors of X 400 are not finite"):
+        threshold_report(Constant(bad).fit(X), X, y)
+
+
+def test_bad_input_is_refused_by_the_report(fitted, labelled):
+    X, y = labelled
+    with pytest.raises(NotFittedError):
+        threshold_report(pca(), X)
+    with pytest.raises(TypeError, match="has no `score_samples`"):
+        threshold_report(LocalOutlierFactor().fit(X), X)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        threshold_report(fitted, X, y[:-1])
+    with pytest.raises(TypeError, match="A threshold rule is one of"):
+        threshold_report(fitted, X, rules=["median"])
+    for confidence in (0, 1, 95, "high"):
+        with pytest.raises(ValueError, match="'confidence' parameter of threshold_report"):
+            threshold_report(fitted, X, confidence=confidence)
