@@ -6,6 +6,7 @@ __version__ = "0.1.0.dev0"
 
 # Loaded when first used, so that `import skae` costs nothing but its own few lines.
 _HOMES = {
+    "AutoencoderEnsembleOutlierDetector": "skae.ensemble",
     "AutoencoderOutlierDetector": "skae.autoencoder",
     "ConformalOutlierDetector": "skae.meta.conformal",
     "FitOnInliers": "skae.meta.fit_on_inliers",
@@ -25,6 +26,7 @@ _MODULES = (
 )
 
 __all__ = [
+    "AutoencoderEnsembleOutlierDetector",
     "AutoencoderOutlierDetector",
     "ConformalOutlierDetector",
     "FitOnInliers",

@@ -126,21 +126,20 @@ class ReconstructionErrorDetector(OffsetMixin, OutlierMixin, BaseEstimator):
         return errors
 
     def _batch_errors(self, X, measure):
-        return measure(self._error, X, self._reconstruct(X))
-
-    @property
-    def _error(self):
-        """The error that the parameter stands for: fitted to the residuals where it knows them."""
-        return vars(self).get("_residual_error", self.error)
+        return measure(self._fitted_error, X, self._reconstruct(X))
 
     def _learn_errors(self, X, reconstruction):
         """Learn from some rows what is usual: their residuals, and the error of each feature."""
-        vars(self).pop("_residual_error", None)
-        if isinstance(self.error, str) and self.error in RESIDUAL_ERRORS:
-            is_finite = np.isfinite(reconstruction).all(axis=1)
-            residuals = X[is_finite] - reconstruction[is_finite]
-            self._residual_error = RESIDUAL_ERRORS[self.error](residuals)
-        self.feature_errors_ = mean_feature_errors(feature_errors(self._error, X, reconstruction))
+        self._fitted_error = self._measure(X, reconstruction)
+        errors = feature_errors(self._fitted_error, X, reconstruction)
+        self.feature_errors_ = mean_feature_errors(errors)
+
+    def _measure(self, X, reconstruction):
+        """Return `error`, fitted to the residuals of some rows where it knows them."""
+        if not isinstance(self.error, str) or self.error not in RESIDUAL_ERRORS:
+            return self.error
+        is_finite = np.isfinite(reconstruction).all(axis=1)
+        return RESIDUAL_ERRORS[self.error](X[is_finite] - reconstruction[is_finite])
 
     def _checked_rule(self):
         """Return the rule that sets the offset, or None where `contamination` does."""

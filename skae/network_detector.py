@@ -72,6 +72,7 @@ class NetworkDetector(ReconstructionErrorDetector):
     """Base class of detectors that train a network of their own."""
 
     _keras_parameters = ("optimizer",)
+    _n_members = None
 
     @abstractmethod
     def _blueprint(self, X, input_shape, seed):
@@ -127,7 +128,8 @@ class NetworkDetector(ReconstructionErrorDetector):
                 feed_val = Feed(X, row_shape, held_out)
             elif X_val is not None:
                 feed_val = Feed(X_val, row_shape)
-            self._train(X, Feed(X, row_shape, train_rows, sample_weight), feed_val, random)
+            feed = Feed(X, row_shape, train_rows, sample_weight, self._n_members)
+            self._train(X, feed, feed_val, random)
             self._set_offset(rule, X, held_out if len(held_out) else train_rows)
         return self
 
@@ -205,7 +207,9 @@ class NetworkDetector(ReconstructionErrorDetector):
         keys = (blueprint.graph_key(), options.graph_key())
         with TRAINERS.checked_out(
             None if None in keys else (*keys, graph_settings()),
-            lambda: Trainer(build_network(blueprint, input_shape), options, input_shape),
+            lambda: Trainer(
+                build_network(blueprint, input_shape), options, input_shape, blueprint.n_members
+            ),
         ) as trainer:
             if keys[0] is not None:
                 draw_weights(trainer.model, seed)
@@ -265,15 +269,15 @@ class NetworkDetector(ReconstructionErrorDetector):
         self._learn_errors(sample, self._network.compiled.reconstruct(sample, once=True))
         errors = self._errors(rows)
         self.offset_ = self._offset(rule, errors)
-        warn_if_useless(self._network.compiled, rows, errors, self._error)
+        warn_if_useless(self._network.compiled, rows, errors, self._fitted_error)
 
     def _reconstruct(self, X):
         return self._network.compiled.reconstruct(X)
 
     def _batch_errors(self, X, measure):
         X = X.astype(np.float32, copy=False)
-        if measure is row_errors and isinstance(self._error, str):
-            return self._network.compiled.row_errors(X, self._error)
+        if measure is row_errors and isinstance(self._fitted_error, str):
+            return self._network.compiled.row_errors(X, self._fitted_error)
         return super()._batch_errors(X, measure)
 
     def __sklearn_clone__(self):

@@ -164,7 +164,9 @@ class Trainer:
         noisy = target
         if tf.is_tensor(noise) or noise:
             key = tf.stack([seed, tf.cast(self.model.optimizer.iterations, tf.int32)])
-            noisy += noise * tf.random.stateless_normal(tf.shape(target), seed=key)
+            # Members see different rows, so the same noise is no copy; drawing it is what costs.
+            shape = [tf.shape(target)[0], *[1 for _ in self._members], *self._row_shape]
+            noisy += noise * tf.random.stateless_normal(shape, seed=key)
         self.model.train_step((noisy, target, *(tf.gather(weight[0], rows) for _ in weight)))
 
     def _logs(self):
@@ -252,5 +254,5 @@ def _loop_over_batches(order, batch_size, step):
         return (start + batch_size,)
 
     tf.while_loop(
-        lambda start: start < tf.size(order), body, (tf.constant(0),), parallel_iterations=1
+        lambda start: start < tf.shape(order)[0], body, (tf.constant(0),), parallel_iterations=1
     )
