@@ -9,7 +9,6 @@ from skae.base import in_batches
 from skae.errors import feature_errors, mean_feature_errors, row_errors
 from skae.fitted_state import BuiltInBlueprint
 from skae.network_detector import NETWORK_CONSTRAINTS, NetworkDetector, layer_sizes
-from skae.residuals import RESIDUAL_ERRORS
 
 
 class AutoencoderEnsembleOutlierDetector(NetworkDetector):
@@ -238,6 +237,15 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
         }
         return BuiltInBlueprint("dense_members", input_shape, params, seed)
 
+    def _check_goes_on(self, input_shape):
+        super()._check_goes_on(input_shape)
+        n_members = self._network.blueprint.n_members
+        if n_members != self.n_estimators:
+            raise ValueError(
+                f"warm_start=True goes on with {n_members} autoencoders, but "
+                f"n_estimators={self.n_estimators}: fit with warm_start=False to start anew."
+            )
+
     def _learn_errors(self, X, reconstruction):
         members = np.moveaxis(reconstruction, 1, 0)
         self._fitted_error = self._measure(X, reconstruction.mean(axis=1))
@@ -265,8 +273,8 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
 
     def _member_errors(self, X):
         X = X.astype(np.float32, copy=False)
-        if isinstance(self.error, str) and self.error not in RESIDUAL_ERRORS:
-            return self._network.compiled.row_errors(X, self.error) * self.member_weights_
+        if isinstance(self._fitted_error, str):
+            return self._network.compiled.row_errors(X, self._fitted_error) * self.member_weights_
         return self._errors_by_member(X, row_errors)
 
     def _errors_by_member(self, X, measure):

@@ -31,9 +31,15 @@ class BuiltInBlueprint:
         """How many members the network has, or None for a network that is one."""
         return self.params.get("n_members")
 
-    def build(self):
-        """Build the network with the initial weights that its seed stands for."""
-        return BUILDERS[self.architecture](self.input_shape, **self.params, seed=self.seed)
+    def build(self, quick=True):
+        """Build the network with the initial weights that its seed stands for.
+
+        What users get hold of is not `quick`: it is made of Keras' own layers only.
+        """
+        kwargs = {"quick": True} if quick and self.n_members is not None else {}
+        return BUILDERS[self.architecture](
+            self.input_shape, **self.params, seed=self.seed, **kwargs
+        )
 
     def graph_key(self):
         """Return what shapes the network's graph, or None where the user's functions do."""
@@ -74,7 +80,7 @@ class ConfigBlueprint:
         """Return None: the graphs of a user's network are its own."""
         return
 
-    def build(self):
+    def build(self, quick=True):
         """Build the network with the initial weights that its seeds stand for."""
         return load_keras().models.model_from_json(self.config)
 
@@ -94,7 +100,7 @@ class FunctionBlueprint:
         """Return None: the graphs of a user's network are its own."""
         return
 
-    def build(self):
+    def build(self, quick=True):
         """Call the function; layers that were given no seed take theirs from ours."""
         keras = load_keras()
         with python_random_borrowed(self.seed):
@@ -175,7 +181,7 @@ class NetworkState:
 
     def build(self):
         """Build the model with its trained weights."""
-        model = build_network(self.blueprint, self.input_shape)
+        model = build_network(self.blueprint, self.input_shape, quick=False)
         model.set_weights(self.weights)
         return model
 
@@ -197,9 +203,9 @@ def _forward_functions(blueprint, input_shape, model):
     )
 
 
-def build_network(blueprint, input_shape):
+def build_network(blueprint, input_shape, quick=True):
     """Build a network, and make sure that what goes in comes out in the same shape."""
-    model = blueprint.build()
+    model = blueprint.build(quick)
     members = () if blueprint.n_members is None else (blueprint.n_members,)
     check_reconstructs(model, (*members, *input_shape))
     return model

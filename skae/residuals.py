@@ -17,7 +17,7 @@ class StandardizedError:
     """
 
     def __init__(self, residuals):
-        squares = np.square(residuals, dtype=np.float64).mean(axis=0)
+        squares = np.square(_two_or_more(residuals), dtype=np.float64).mean(axis=0)
         self._scale = _safe(squares + _LEAST_SHARE * squares.mean())
 
     def __call__(self, X, reconstruction):
@@ -38,7 +38,7 @@ class MahalanobisError:
     """
 
     def __init__(self, residuals):
-        residuals = np.asarray(residuals, dtype=np.float64)
+        residuals = np.asarray(_two_or_more(residuals), dtype=np.float64)
         self._location = residuals.mean(axis=0)
         values, vectors = np.linalg.eigh(LedoitWolf().fit(residuals).covariance_)
         values = _safe(np.maximum(values, 0) + _LEAST_SHARE * np.maximum(values, 0).mean())
@@ -46,10 +46,16 @@ class MahalanobisError:
 
     def __call__(self, X, reconstruction):
         """Return the error of each feature of each row."""
-        return np.square((_difference(X, reconstruction) - self._location) @ self._whitening)
+        with np.errstate(invalid="ignore"):  # infinities of both signs may meet
+            return np.square((_difference(X, reconstruction) - self._location) @ self._whitening)
 
 
 RESIDUAL_ERRORS = {"mahalanobis": MahalanobisError, "standardized": StandardizedError}
+
+
+def _two_or_more(residuals):
+    """Return residuals, a lone row of them twice; zeros where there are none."""
+    return residuals if len(residuals) > 1 else np.resize(residuals, (2, residuals.shape[1]))
 
 
 def _difference(X, reconstruction):
