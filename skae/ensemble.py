@@ -56,9 +56,10 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
         and at most 200 epochs.
     batch_size : int, default=128
         Rows of one gradient step.
-    trim_fraction : float, default=0.0
+    trim_fraction : float or "auto", default=0.0
         Share of each batch, in [0, 0.5], that is left out of its loss: the rows reconstructed
-        worst. For training data with anomalies in it.
+        worst. For training data with anomalies in it. "auto" is 0.3, for those who do not know
+        whether there are any: it finds much more where there are and a little less where not.
     validation_fraction : float, default=0.0
         Share of the rows, in [0, 1), that is held out of training for the validation curves, early
         stopping and the threshold.

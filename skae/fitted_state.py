@@ -36,10 +36,8 @@ class BuiltInBlueprint:
 
         What users get hold of is not `quick`: it is made of Keras' own layers only.
         """
-        kwargs = {"quick": True} if quick and self.n_members is not None else {}
-        return BUILDERS[self.architecture](
-            self.input_shape, **self.params, seed=self.seed, **kwargs
-        )
+        build = BUILDERS[self.architecture]
+        return build(self.input_shape, **self.params, seed=self.seed, quick=quick)
 
     def graph_key(self):
         """Return what shapes the network's graph, or None where the user's functions do."""

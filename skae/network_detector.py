@@ -53,7 +53,7 @@ NETWORK_CONSTRAINTS = {
     "learning_rate": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
     "epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
     "batch_size": [Interval(Integral, 1, None, closed="left")],
-    "trim_fraction": [Interval(Real, 0, 0.5, closed="both")],
+    "trim_fraction": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="both")],
     "validation_fraction": [Interval(Real, 0, 1, closed="left")],
     "early_stopping": ["boolean"],
     "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
@@ -64,6 +64,7 @@ NETWORK_CONSTRAINTS = {
     "verbose": ["verbose"],
 }
 
+_AUTO_TRIM = 0.3
 # A MinMaxScaler on float32 reaches 1.0000001.
 _UNIT_INTERVAL = (-1e-6, 1 + 1e-6)
 
@@ -252,7 +253,7 @@ class NetworkDetector(ReconstructionErrorDetector):
             learning_rate=self.learning_rate,
             epochs=self.epochs,
             batch_size=self.batch_size,
-            trim_fraction=self.trim_fraction,
+            trim_fraction=_AUTO_TRIM if self.trim_fraction == "auto" else self.trim_fraction,
             noise=self.noise,
             early_stopping=self.early_stopping,
             n_iter_no_change=self.n_iter_no_change,
