@@ -9,15 +9,13 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import argparse
-import json
 import warnings
 from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
-from time import perf_counter
 
 import keras
 import numpy as np
+from _timing import comparison, interleaved, print_comparisons, save, seconds
 from sklearn.ensemble import IsolationForest
 from sklearn.preprocessing import MinMaxScaler
 
@@ -25,7 +23,6 @@ import skae
 from skae import AutoencoderOutlierDetector
 from skae.datasets import fetch_ecg5000
 
-RESULTS = Path(__file__).parent / "results" / "speed.json"
 SIZES = (64, 32, 16)
 RECIPE_A = {
     "hidden_layer_sizes": SIZES,
@@ -44,9 +41,9 @@ RECIPE_A = {
 def keras_network(n_features, sizes, latent_dim, dropout, output_activation):
     layers = keras.layers
     model = keras.Sequential([keras.Input((n_features,))])
-    for units in (*sizes, latent_dim, *sizes[::-1]):
+    for number, units in enumerate((*sizes, latent_dim, *sizes[::-1])):
         model.add(layers.Dense(units, activation="relu"))
-        if dropout and units != latent_dim:
+        if dropout and number != len(sizes):
             model.add(layers.Dropout(dropout))
     model.add(layers.Dense(n_features, activation=output_activation))
     return model
@@ -96,37 +93,9 @@ def keras_large_fit(X):
 
 def skae_large_fit(X):
     skae.clear_cache()
-    AutoencoderOutlierDetector(
+    return AutoencoderOutlierDetector(
         learning_rate=1e-3, epochs=1, batch_size=1024, latent_activation="relu", random_state=0
     ).fit(X)
-
-
-def seconds(function, repeats):
-    start = perf_counter()
-    for _ in range(repeats):
-        function()
-    return (perf_counter() - start) / repeats
-
-
-def interleaved(tasks, rounds):
-    """Return, for each task, its seconds in each round; `tasks` name -> (function, repeats)."""
-    times = {name: [] for name in tasks}
-    for _ in range(rounds):
-        for name, (function, repeats) in tasks.items():
-            times[name].append(seconds(function, repeats))
-    return times
-
-
-def comparison(title, times, ours, theirs):
-    ratios = np.divide(times[theirs], times[ours])
-    return {
-        "what": title,
-        "against": theirs,
-        "times as fast": float(np.median(times[theirs]) / np.median(times[ours])),
-        "lowest": float(ratios.min()),
-        "highest": float(ratios.max()),
-        "rounds": len(ratios),
-    }
 
 
 def fits(X, rounds):
@@ -199,15 +168,8 @@ def main():
     rows = fits(everything[normal], rounds)
     rows += scores(everything[normal], everything, rounds)
     rows += large(max(2, rounds // 2))
-    print("| what | against | times as fast | lowest to highest |")
-    print("| --- | --- | --- | --- |")
-    for row in rows:
-        print(
-            f"| {row['what']} | {row['against']} | {row['times as fast']:.1f} "
-            f"| {row['lowest']:.1f} to {row['highest']:.1f} |"
-        )
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
+    print_comparisons(rows)
+    save("speed.json", rows)
 
 
 if __name__ == "__main__":
