@@ -91,9 +91,12 @@ class AutoencoderOutlierDetector(
         training, but not to what the network shall return: a denoising autoencoder [2]_.
     loss : str, callable or keras.losses.Loss, default="mse"
         What training minimises, by Keras' name. "msle" refuses negative values in X.
-    error : {"mse", "mae", "msle"} or callable, default="mse"
-        What a row is scored by. A callable is called with X and its reconstruction and returns the
-        error of each feature of each row; their mean is the error of the row.
+    error : {"mse", "mae", "msle", "standardized", "mahalanobis"} or callable, default="mse"
+        What a row is scored by. "standardized" divides each feature's squared residual by what is
+        usual for it; "mahalanobis" also takes account of residuals that go together. Both learn
+        what is usual from the rows that set the offset, and want scaled data. A callable is called
+        with X and its reconstruction and returns the error of each feature of each row; their mean
+        is the error of the row.
     metrics : sequence of str, callable or keras.metrics.Metric, default=None
         What else `history_` records.
     optimizer : str or keras.optimizers.Optimizer, default="adam"

@@ -41,16 +41,21 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
         training, but not to what the network shall return: a denoising autoencoder [2]_.
     loss : str, callable or keras.losses.Loss, default="mse"
         What training minimises, by Keras' name. "msle" refuses negative values in X.
-    error : {"mse", "mae", "msle"} or callable, default="mse"
-        What a row is scored by. A callable is called with X and its reconstruction and returns the
-        error of each feature of each row; their mean is the error of the row.
+    error : {"mse", "mae", "msle", "standardized", "mahalanobis"} or callable, default="mse"
+        What a row is scored by. "standardized" divides each feature's squared residual by what is
+        usual for it; "mahalanobis" also takes account of residuals that go together. Both learn
+        what is usual from the rows that set the offset, and want scaled data. A callable is called
+        with X and its reconstruction and returns the error of each feature of each row; their mean
+        is the error of the row.
     metrics : sequence of str, callable or keras.metrics.Metric, default=None
         What else `history_` records.
     optimizer : str or keras.optimizers.Optimizer, default="adam"
         An instance is a template: it is never changed.
     learning_rate : float, default="auto"
         "auto" is 0.001 over the first half of the steps, falling to zero as a cosine over the
-        second; with an optimizer instance, the instance's own. A float is constant.
+        second; with an optimizer instance, the instance's own. A float is constant. The loss is
+        the mean over the members: with an optimizer such as SGD, for which the size of a gradient
+        counts, multiply what suits a single network by `n_estimators`.
     epochs : int, default="auto"
         How often training sees all rows. "auto" makes about 2,000 gradient steps, in at least 2
         and at most 200 epochs.

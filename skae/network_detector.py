@@ -104,7 +104,7 @@ class NetworkDetector(ReconstructionErrorDetector):
 
         Returns
         -------
-        self : AutoencoderOutlierDetector
+        self : estimator
             The fitted detector.
 
         Raises
@@ -175,9 +175,14 @@ class NetworkDetector(ReconstructionErrorDetector):
         if not reset:
             check_is_fitted(self)
         if getattr(X, "ndim", 2) == 3:
+            layout = ""
+            if hasattr(self, "input_shape"):
+                layout = (
+                    f" and say by input_shape={tuple(X.shape[1:])} how the network shall see a row"
+                )
             raise ValueError(
-                f"X must be 2-D, one row a sample; got shape {X.shape}. Give X.reshape(len(X), -1) "
-                f"and say by input_shape={tuple(X.shape[1:])} how the network shall see a row."
+                f"X must be 2-D, one row a sample; got shape {X.shape}. Give X.reshape(len(X), -1)"
+                f"{layout}."
             )
         # What lies on disk is taken into memory, and into float32, piece by piece.
         dtype = "numeric" if is_on_disk(X) else np.float32

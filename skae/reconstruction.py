@@ -38,9 +38,12 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
         `keras.Model` is neither: clones of the detector share it, and scores come from the weights
         it has when `fit` is called. It comes back from a pickle uncompiled, and only if a class of
         your own is registered (`keras.saving.register_keras_serializable`).
-    error : {"mse", "mae", "msle"} or callable, default="mse"
-        What a row is scored by. A callable is called with X and its reconstruction and returns the
-        error of each feature of each row; their mean is the error of the row.
+    error : {"mse", "mae", "msle", "standardized", "mahalanobis"} or callable, default="mse"
+        What a row is scored by. "standardized" divides each feature's squared residual by what is
+        usual for it; "mahalanobis" also takes account of residuals that go together. Both learn
+        what is usual from the rows that set the offset, and want scaled data. A callable is called
+        with X and its reconstruction and returns the error of each feature of each row; their mean
+        is the error of the row.
     threshold : str or rule, default="auto"
         The rule of :mod:`skae.thresholds` that sets the offset from the errors of the rows given to
         `fit`, or the short-cut of one: "mean_std" (which "auto" is), "quantile", "median_mad",

@@ -7,6 +7,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skae import (
+    AutoencoderEnsembleOutlierDetector,
     AutoencoderOutlierDetector,
     ConformalOutlierDetector,
     FitOnInliers,
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 ESTIMATORS = [
+    AutoencoderEnsembleOutlierDetector(2),
     AutoencoderOutlierDetector(),
     ConformalOutlierDetector(
         IsolationForest(n_estimators=10, random_state=0), alpha=0.25, calibration_size=0.5
