@@ -113,6 +113,7 @@ def first_search(n_jobs=1):
 
 
 def processor_seconds(function, *arguments):
+    """Return what a call uses in this process; its workers are not counted."""
     start = process_time()
     function(*arguments)
     return process_time() - start

@@ -1,6 +1,7 @@
 """The built-in optimizer and learning-rate schedule."""
 
 import math
+from math import prod
 
 from skae._keras import load_keras
 
@@ -53,45 +54,60 @@ def _constant_then_cosine():
 
 
 def fused_adam(learning_rate):
-    """Return Keras' Adam with the update of a variable as one operation in place of ten.
+    """Return Keras' Adam with the update of all variables as one operation, on one vector.
 
-    In a small network the number of operations is what a step costs.
+    In a small network the number of operations is what a step costs, above all of those that
+    TensorFlow shares out among threads.
     """
     import tensorflow as tf
 
     keras = load_keras()
 
     class FusedAdam(keras.optimizers.Adam):
-        def _backend_update_step(self, grads, trainable_variables, learning_rate):
-            dtype = trainable_variables[0].dtype
-            step = tf.cast(self.iterations + 1, dtype)
-            beta1, beta2, epsilon = (
-                tf.constant(value, dtype) for value in (self.beta_1, self.beta_2, self.epsilon)
+        def build(self, variables):
+            keras.optimizers.Optimizer.build(self, variables)
+            self._sizes = [prod(variable.shape) for variable in variables]
+            self._packed, self._momentum, self._velocity = (
+                self.add_variable((sum(self._sizes),), dtype=variables[0].dtype, name=name)
+                for name in ("packed", "momentum", "velocity")
             )
-            shared = {
-                "beta1_power": tf.pow(beta1, step),
-                "beta2_power": tf.pow(beta2, step),
-                "lr": tf.cast(learning_rate, dtype),
-                "beta1": beta1,
-                "beta2": beta2,
-                "epsilon": epsilon,
-            }
-            for gradient, variable in zip(grads, trainable_variables, strict=True):
-                self._update(gradient, variable, shared)
 
-        def _update(self, gradient, variable, shared):
-            index = self._get_variable_index(variable)
+        def _backend_update_step(self, grads, trainable_variables, learning_rate):
+            dtype = self._packed.dtype
+            step = tf.cast(self.iterations + 1, dtype)
+            grads = self._of_all_variables(grads, trainable_variables)
+            self._packed.assign(_one_vector(self._trainable_variables, dtype))
             tf.raw_ops.ResourceApplyAdam(
-                var=_handle(variable),
-                m=_handle(self._momentums[index]),
-                v=_handle(self._velocities[index]),
-                grad=gradient,
-                **shared,
+                var=self._packed.value.handle,
+                m=self._momentum.value.handle,
+                v=self._velocity.value.handle,
+                beta1_power=tf.pow(tf.constant(self.beta_1, dtype), step),
+                beta2_power=tf.pow(tf.constant(self.beta_2, dtype), step),
+                lr=tf.cast(learning_rate, dtype),
+                beta1=self.beta_1,
+                beta2=self.beta_2,
+                epsilon=self.epsilon,
+                grad=_one_vector(grads, dtype),
             )
+            updated = tf.split(self._packed, self._sizes)
+            for variable, value in zip(self._trainable_variables, updated, strict=True):
+                variable.assign(tf.reshape(tf.cast(value, variable.dtype), variable.shape))
+
+        def _of_all_variables(self, grads, variables):
+            # Keras leaves out variables that have no gradient; with zeros Adam leaves them alone.
+            known = {
+                self._get_variable_index(variable): gradient
+                for variable, gradient in zip(variables, grads, strict=True)
+            }
+            return [
+                known[index] if index in known else tf.zeros(size)
+                for index, size in enumerate(self._sizes)
+            ]
 
     return FusedAdam(learning_rate, name="adam")
 
 
-def _handle(variable):
-    # Keras unwraps some of its variables on the way here.
-    return variable.handle if hasattr(variable, "handle") else variable.value.handle
+def _one_vector(tensors, dtype):
+    import tensorflow as tf
+
+    return tf.concat([tf.reshape(tf.cast(tensor, dtype), [-1]) for tensor in tensors], axis=0)
