@@ -84,6 +84,15 @@ WAYS = {
     "by hand": (ByHand, "latent_dim"),
 }
 
+SEARCHES = [
+    "skae",
+    "skae, again",
+    "skae, new workers",
+    "skae, same workers",
+    "scikeras",
+    "by hand",
+]
+
 beats = cache(fetch_ecg5000)
 
 
@@ -119,7 +128,7 @@ def processor_seconds(function, *arguments):
     return process_time() - start
 
 
-def tasks(processes, used):
+def tasks(names, processes, used):
     """Return what `interleaved` takes turns at; what each uses of the processor goes in `used`."""
 
     def task(name, way, function, *arguments):
@@ -137,18 +146,20 @@ def tasks(processes, used):
         "scikeras": ("scikeras", search, "scikeras"),
         "by hand": ("by hand", search, "by hand"),
     }
-    return {name: task(name, *details) for name, details in searches.items()}
+    return {name: task(name, *searches[name]) for name in names}
 
 
-def one_round():
+def one_round(names):
     """Return seconds and processor seconds of each search, in processes that are new to it."""
     with ExitStack() as stack:
         processes, used = {}, {}
         for way in WAYS:
+            if way not in names:
+                continue
             process = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
             processes[way] = stack.enter_context(process)
             process.submit(prepare, way).result()
-        times = interleaved(tasks(processes, used), 1)
+        times = interleaved(tasks(names, processes, used), 1)
     return {name: taken for name, (taken,) in times.items()}, used
 
 
@@ -158,25 +169,28 @@ def by_name(rounds):
 
 def comparisons(times, used):
     first, workers = "search of 26 fits", "n_jobs=2, the same workers again"
-    return [
-        comparison(first, times, "skae", "scikeras"),
-        comparison(first, times, "skae", "by hand"),
-        comparison(f"{first}, processor time", used, "skae", "scikeras"),
-        comparison(f"{first}, processor time", used, "skae", "by hand"),
-        comparison("n_jobs=2, new workers", times, "skae, new workers", "skae"),
-        comparison(workers, times, "skae, same workers", "skae"),
-        comparison(workers, times, "skae, same workers", "skae, again"),
+    wanted = [
+        (first, times, "skae", "scikeras"),
+        (first, times, "skae", "by hand"),
+        (f"{first}, processor time", used, "skae", "scikeras"),
+        (f"{first}, processor time", used, "skae", "by hand"),
+        ("n_jobs=2, new workers", times, "skae, new workers", "skae"),
+        (workers, times, "skae, same workers", "skae"),
+        (workers, times, "skae, same workers", "skae, again"),
     ]
+    return [comparison(*row) for row in wanted if {row[2], row[3]} <= set(times)]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    rounds = [one_round() for _ in range(parser.parse_args().rounds)]
+    parser.add_argument("--searches", nargs="+", default=SEARCHES, choices=SEARCHES)
+    arguments = parser.parse_args()
+    rounds = [one_round(arguments.searches) for _ in range(arguments.rounds)]
     times, used = (by_name(found) for found in zip(*rounds, strict=True))
     rows = comparisons(times, used)
     print_comparisons(rows)
-    save("grid_search.json", {"rows": rows, "seconds": times})
+    save("grid_search.json", {"rows": rows, "seconds": times, "processor seconds": used})
 
 
 if __name__ == "__main__":

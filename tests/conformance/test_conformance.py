@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 ESTIMATORS = [
-    AutoencoderEnsembleOutlierDetector(2),
+    AutoencoderEnsembleOutlierDetector(2, epochs=10),
     AutoencoderOutlierDetector(),
     ConformalOutlierDetector(
         IsolationForest(n_estimators=10, random_state=0), alpha=0.25, calibration_size=0.5
@@ -30,7 +30,7 @@ ESTIMATORS = [
     ConformalOutlierDetector(
         ReconstructionOutlierDetector(PCA(1)), alpha=0.25, calibration_size=0.5
     ),
-    FitOnInliers(AutoencoderOutlierDetector(), inlier_label=1),
+    FitOnInliers(AutoencoderOutlierDetector(epochs=10), inlier_label=1),
     ReconstructionOutlierDetector(PCA(1)),
     ThresholdedOutlierDetector(IsolationForest(n_estimators=10, random_state=0), "mean_std"),
     ThresholdedOutlierDetector(ReconstructionOutlierDetector(PCA(1)), "quantile"),
