@@ -120,10 +120,7 @@ class ReconstructionErrorDetector(OffsetMixin, OutlierMixin, BaseEstimator):
 
     def _errors(self, X, measure=row_errors):
         """Return the errors of checked rows, with one batch of reconstructions in memory."""
-        errors = in_batches(lambda rows: self._batch_errors(rows, measure), X)
-        # A row that comes out as NaN is as badly reconstructed as can be, and no inlier.
-        errors[np.isnan(errors)] = np.inf
-        return errors
+        return errors_in_batches(lambda rows: self._batch_errors(rows, measure), X)
 
     def _batch_errors(self, X, measure):
         return measure(self._fitted_error, X, self._reconstruct(X))
@@ -171,6 +168,14 @@ def evenly_spaced(X):
 def in_batches(function, X):
     """Return what a function makes of the rows of X, called with so many as fit in memory."""
     return np.concatenate([function(X[rows]) for rows in gen_batches(len(X), _ROWS)])
+
+
+def errors_in_batches(function, X):
+    """Return the errors that a function finds in the rows of X, as `in_batches` does."""
+    errors = in_batches(function, X)
+    # A row that comes out as NaN is as badly reconstructed as can be, and no inlier.
+    errors[np.isnan(errors)] = np.inf
+    return errors
 
 
 def fresh_random_state(random_state):

@@ -5,7 +5,7 @@ from numbers import Integral
 import numpy as np
 
 from skae._sklearn_compat import Interval
-from skae.base import in_batches
+from skae.base import errors_in_batches
 from skae.errors import feature_errors, mean_feature_errors, row_errors
 from skae.fitted_state import BuiltInBlueprint
 from skae.network_detector import NETWORK_CONSTRAINTS, NetworkDetector, layer_sizes
@@ -222,9 +222,7 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
         -------
         scores : ndarray of shape (n_samples, n_estimators), float64
         """
-        errors = in_batches(self._member_errors, self._checked_rows(X))
-        errors[np.isnan(errors)] = np.inf
-        return -errors
+        return -errors_in_batches(self._member_errors, self._checked_rows(X))
 
     @property
     def _n_members(self):

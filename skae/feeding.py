@@ -59,11 +59,6 @@ class Feed:
         return self._n_rows
 
     @property
-    def weighted(self):
-        """Whether the rows have weights."""
-        return self._sample_weight is not None
-
-    @property
     def at_once(self):
         """Whether the rows are few enough to be held as one tensor."""
         return self._row_bytes * len(self) <= MOST_BYTES_AT_ONCE

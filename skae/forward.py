@@ -67,7 +67,8 @@ class ForwardFunctions:
         return self.code_shape if task == "decode" else self.input_shape
 
     def _forward(self, task):
-        ops = load_keras().ops
+        keras = load_keras()
+        ops = keras.ops
         part = {"encode": self.encoder, "decode": self.decoder}.get(task, self.model)
         shape = self._shape(task)
         names_an_error = task not in ("reconstruct", "encode", "decode")
@@ -80,7 +81,7 @@ class ForwardFunctions:
                     ops.repeat(values[:, None], n_members, axis=1) for values in (rows, flat)
                 )
             pairs = _unpacked(self.model.weights, packed)
-            with load_keras().StatelessScope(state_mapping=pairs):
+            with keras.StatelessScope(state_mapping=pairs):
                 output = part(rows, training=False)
             output = ops.reshape(output, (ops.shape(flat)[0], *self._members, -1))
             output = ops.cast(output, "float32")

@@ -1,7 +1,6 @@
 """The built-in optimizer and learning-rate schedule."""
 
 import math
-from math import prod
 
 from skae._keras import load_keras
 
@@ -66,7 +65,7 @@ def fused_adam(learning_rate):
     class FusedAdam(keras.optimizers.Adam):
         def build(self, variables):
             keras.optimizers.Optimizer.build(self, variables)
-            self._sizes = [prod(variable.shape) for variable in variables]
+            self._sizes = [math.prod(variable.shape) for variable in variables]
             self._packed, self._momentum, self._velocity = (
                 self.add_variable((sum(self._sizes),), dtype=variables[0].dtype, name=name)
                 for name in ("packed", "momentum", "velocity")

@@ -1,7 +1,6 @@
 """Errors that know the residual: how far each feature, or all together, usually strays."""
 
 import numpy as np
-from sklearn.covariance import LedoitWolf
 
 # Of a feature's share of the mean squared residual: one that never strays must not rule the rest.
 _LEAST_SHARE = 1e-3
@@ -38,6 +37,9 @@ class MahalanobisError:
     """
 
     def __init__(self, residuals):
+        # Here, because it brings scikit-learn's linear models along.
+        from sklearn.covariance import LedoitWolf
+
         residuals = np.asarray(_two_or_more(residuals), dtype=np.float64)
         self._location = residuals.mean(axis=0)
         values, vectors = np.linalg.eigh(LedoitWolf().fit(residuals).covariance_)

@@ -167,7 +167,7 @@ class Trainer:
             # Members see different rows, so the same noise is no copy; drawing it is what costs.
             shape = [tf.shape(target)[0], *[1 for _ in self._members], *self._row_shape]
             noisy += noise * tf.random.stateless_normal(shape, seed=key)
-        self.model.train_step((noisy, target, *(tf.gather(weight[0], rows) for _ in weight)))
+        self.model.train_step((noisy, target, *(tf.gather(values, rows) for values in weight)))
 
     def _logs(self):
         return {name: float(value) for name, value in self.model.get_metrics_result().items()}

@@ -117,12 +117,14 @@ def _epochs_runner(trainer, feed, options, callbacks, unheard):
     epochs go by in one call.
     """
     by_batches = any(_listens_to_batches(callback) for callback in callbacks.callbacks)
-    if not feed.at_once or by_batches:
-        run_chunk = partial(_run_by_batches, callbacks=callbacks) if by_batches else _run_chunk
+    data = _tensors(feed.read()) if feed.at_once else None
+    if data is None or by_batches:
+        run_chunk = partial(_run_chunk, trainer)
+        if by_batches:
+            run_chunk = partial(_run_by_batches, trainer, options.batch_size, callbacks)
         return lambda generator, n_left: [
-            _run_epoch_by_chunks(trainer, feed, options, generator, run_chunk)
+            _run_epoch_by_chunks(feed, data, generator, options.batch_size, run_chunk)
         ]
-    data = _tensors(feed.read())
     unheard = unheard and len(callbacks.callbacks) == 1
 
     def run_epochs(generator, n_left):
@@ -133,30 +135,28 @@ def _epochs_runner(trainer, feed, options, callbacks, unheard):
     return run_epochs
 
 
-def _run_epoch_by_chunks(trainer, feed, options, generator, run_chunk):
+def _run_epoch_by_chunks(feed, data, generator, batch_size, run_chunk):
+    """Train for one epoch on the data, or on what is read chunk by chunk where they are None."""
     n_batches = 0
-    for positions, order in feed.shuffled_chunks(generator, options.batch_size):
-        batches = [
-            order[start : start + options.batch_size]
-            for start in range(0, len(order), options.batch_size)
-        ]
-        logs = run_chunk(trainer, _tensors(feed.read(positions)), batches, n_batches)
-        n_batches += len(batches)
+    for positions, order in feed.shuffled_chunks(generator, batch_size):
+        chunk = _tensors(feed.read(positions)) if data is None else data
+        logs = run_chunk(chunk, order, n_batches)
+        n_batches += _n_batches(len(order), batch_size)
     return logs
 
 
-def _run_chunk(trainer, data, batches, n_before):
+def _run_chunk(trainer, data, order, n_before):
     """Train on a chunk in one call; return the logs of the epoch so far."""
-    return trainer.run_epochs(data, [np.concatenate(batches)], goes_on=n_before > 0)[-1]
+    return trainer.run_epochs(data, [order], goes_on=n_before > 0)[-1]
 
 
-def _run_by_batches(trainer, data, batches, n_before, callbacks):
+def _run_by_batches(trainer, batch_size, callbacks, data, order, n_before):
     """Train on a chunk, and come back to Python after each batch for the callbacks."""
     if n_before == 0:
         trainer.model.reset_metrics()
-    for number, rows in enumerate(batches, start=n_before):
+    for number, start in enumerate(range(0, len(order), batch_size), start=n_before):
         callbacks.on_train_batch_begin(number)
-        logs = trainer.run_batch(data, rows)
+        logs = trainer.run_batch(data, order[start : start + batch_size])
         callbacks.on_train_batch_end(number, logs)
     return logs
 

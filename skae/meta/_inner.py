@@ -17,6 +17,15 @@ def _inner_has(name):
     return check
 
 
+def check_scores_samples(estimator):
+    """Make sure that an estimator is an outlier detector with scores to set a threshold from."""
+    if not hasattr(estimator, "score_samples"):
+        raise TypeError(
+            "estimator must be an outlier detector with score_samples, or a pipeline that ends in "
+            f"one; got {estimator!r}."
+        )
+
+
 def sliced_params(X, fit_params, rows):
     """Return the parameters of `fit` with weights of the rows of X cut to some of the rows.
 

@@ -21,7 +21,7 @@ from skae._sklearn_compat import (
     _safe_indexing,
 )
 from skae.base import OffsetMixin, fresh_random_state
-from skae.meta._inner import InnerDetectorMixin, sliced_params
+from skae.meta._inner import InnerDetectorMixin, check_scores_samples, sliced_params
 
 # P-values above it count as those of inliers, where their share is estimated.
 _STOREY_LAMBDA = 0.5
@@ -171,11 +171,7 @@ class ConformalOutlierDetector(OffsetMixin, InnerDetectorMixin):
             If no row is left to train on, the calibration rows are too few for `alpha`, one of them
             is scored NaN, or so many infinite that no row could be flagged.
         """
-        if not hasattr(self.estimator, "score_samples"):
-            raise TypeError(
-                "estimator must be an outlier detector with score_samples, or a pipeline that ends "
-                f"in one; got {self.estimator!r}."
-            )
+        check_scores_samples(self.estimator)
         X, y = indexable(X, y)
         training, calibration = self._split(X.shape[0] if hasattr(X, "shape") else len(X))
         labels = None if y is None else _safe_indexing(y, training)

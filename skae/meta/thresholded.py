@@ -9,7 +9,7 @@ from sklearn.utils.metadata_routing import process_routing
 from skae._labels import inlier_mask
 from skae._sklearn_compat import HasMethods, _fit_context, _routing_enabled, _safe_indexing
 from skae.base import OffsetMixin
-from skae.meta._inner import InnerDetectorMixin, sliced_params
+from skae.meta._inner import InnerDetectorMixin, check_scores_samples, sliced_params
 from skae.thresholds import RULE_CONSTRAINTS, as_rule, needs_labels
 
 
@@ -108,23 +108,18 @@ class ThresholdedOutlierDetector(OffsetMixin, InnerDetectorMixin):
         ValueError
             If the rule needs labels and y is missing or has one class only.
         """
-        if not hasattr(self.estimator, "score_samples"):
-            raise TypeError(
-                "estimator must be an outlier detector with score_samples, or a pipeline that ends "
-                f"in one; got {self.estimator!r}."
-            )
+        check_scores_samples(self.estimator)
         rule, is_outlier = as_rule(self.rule), None
         if needs_labels(rule):
             is_outlier = self._is_outlier(rule, y)
         if _routing_enabled():
             fit_params = process_routing(self, "fit", **fit_params).estimator.fit
-        if self.cv is None:
-            estimator = clone(self.estimator).fit(X, y, **fit_params)
-            errors = -estimator.score_samples(X)
-        else:
+        if self.cv is not None:
             errors, rows = self._held_out_errors(X, y, fit_params, stratify=is_outlier is not None)
             is_outlier = None if is_outlier is None else is_outlier[rows]
-            estimator = clone(self.estimator).fit(X, y, **fit_params)
+        estimator = clone(self.estimator).fit(X, y, **fit_params)
+        if self.cv is None:
+            errors = -estimator.score_samples(X)
         offset = -rule.threshold(errors, is_outlier)
         self.estimator_, self.rule_, self.offset_ = estimator, rule, offset
         return self
