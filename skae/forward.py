@@ -8,6 +8,7 @@ from skae._keras import load_keras
 from skae.architectures import encoder_and_decoder
 from skae.compiled import compiled
 from skae.errors import row_errors_in_graph
+from skae.packing import dtypes, packed, unpacked
 
 
 class ForwardFunctions:
@@ -56,7 +57,7 @@ class ForwardFunctions:
 
     def _compiled(self, task):
         if task not in self._traced:
-            signature = [((None,), dtype) for dtype in _by_dtype(self.model.weights)]
+            signature = [((None,), dtype) for dtype in dtypes(self.model.weights)]
             n_values = prod(self._shape(task))
             self._traced[task] = compiled(
                 self._forward(task), *signature, ((None, n_values), "float32")
@@ -73,14 +74,14 @@ class ForwardFunctions:
         shape = self._shape(task)
         names_an_error = task not in ("reconstruct", "encode", "decode")
 
-        def forward(*packed_and_rows):
-            *packed, flat = packed_and_rows
+        def forward(*vectors_and_rows):
+            *vectors, flat = vectors_and_rows
             rows = ops.reshape(flat, (-1, *shape))
             for n_members in self._members:
                 rows, flat = (
                     ops.repeat(values[:, None], n_members, axis=1) for values in (rows, flat)
                 )
-            pairs = _unpacked(self.model.weights, packed)
+            pairs = unpacked(self.model.weights, vectors)
             with keras.StatelessScope(state_mapping=pairs):
                 output = part(rows, training=False)
             output = ops.reshape(output, (ops.shape(flat)[0], *self._members, -1))
@@ -107,14 +108,8 @@ class CompiledNetwork:
     """
 
     def __init__(self, functions, weights):
-        import tensorflow as tf
-
         self.functions = functions
-        # Each tensor that a compiled function is given costs as much as the arithmetic of a row.
-        self._weights = [
-            tf.concat([tf.reshape(weight, [-1]) for weight in group], axis=0)
-            for group in _by_dtype(weights).values()
-        ]
+        self._weights = packed(weights)
 
     def reconstruct(self, X, once=False):
         """Return what the network, or each member of it, makes of each row."""
@@ -131,24 +126,3 @@ class CompiledNetwork:
     def decode(self, codes):
         """Return the row that the decoder makes of each flat latent code."""
         return self.functions("decode", self._weights, codes)
-
-
-def _by_dtype(weights):
-    groups = {}
-    for weight in weights:
-        groups.setdefault(str(weight.dtype), []).append(weight)
-    return groups
-
-
-def _unpacked(variables, packed):
-    """Return pairs of a variable and its value, cut out of the packed vectors."""
-    import tensorflow as tf
-
-    pairs = []
-    for group, vector in zip(_by_dtype(variables).values(), packed, strict=True):
-        values = tf.split(vector, [prod(variable.shape) for variable in group])
-        pairs += [
-            (variable, tf.reshape(value, variable.shape))
-            for variable, value in zip(group, values, strict=True)
-        ]
-    return pairs

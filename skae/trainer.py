@@ -6,7 +6,8 @@ import numpy as np
 
 from skae._keras import load_keras, resolve
 from skae.compiled import compiled
-from skae.optimization import constant_then_cosine, fused_adam, set_length
+from skae.optimization import constant_then_cosine, set_length
+from skae.steps import KerasStep, PackedAdamStep
 
 
 class Trainer:
@@ -29,15 +30,13 @@ class Trainer:
         self._row_shape = row_shape
         self._members = () if n_members is None else (n_members,)
         self._compile(options)
-        self._create_variables()
-        self._fresh_optimizer = [v.value.numpy() for v in model.optimizer.variables]
+        self._step = self._step_of_model(options)
         self._traced = {}
 
     def restart(self, options, n_steps):
         """Make the optimizer as new, for a training of `n_steps`."""
+        self._step.restart()
         optimizer = self.model.optimizer
-        for variable, value in zip(optimizer.variables, self._fresh_optimizer, strict=True):
-            variable.assign(value)
         if options.learning_rate != "auto":
             optimizer.learning_rate = options.learning_rate
         elif isinstance(options.optimizer, str):
@@ -77,7 +76,7 @@ class Trainer:
         """Train on some rows of the data; return the logs of the epoch so far."""
         if ("batch", len(data)) not in self._traced:
             self._traced["batch", len(data)] = compiled(
-                lambda *data_and_rows: self._step(*data_and_rows, self._noise, self._seed),
+                self._batch_in_graph,
                 *self._data_signature(len(data) == 2),
                 ((None, *self._members), "int32"),
             )
@@ -124,7 +123,7 @@ class Trainer:
         def one_epoch(epoch, table):
             self._reset_metrics_unless(tf.logical_and(goes_on, epoch == 0))
             _loop_over_batches(
-                orders[epoch], batch_size, lambda rows: self._step(*data, rows, noise, seed)
+                orders[epoch], batch_size, lambda rows: self._train_on(*data, rows, noise, seed)
             )
             results = self.model.get_metrics_result()
             self._names = list(results)
@@ -137,7 +136,12 @@ class Trainer:
             (tf.constant(0), tf.TensorArray(tf.float32, size=n_epochs)),
             parallel_iterations=1,
         )
+        self._step.finish()
         return table.stack()
+
+    def _batch_in_graph(self, *data_and_rows):
+        self._train_on(*data_and_rows, self._noise, self._seed)
+        self._step.finish()
 
     def _evaluate_in_graph(self, data, batch_size, goes_on):
         import tensorflow as tf
@@ -156,7 +160,7 @@ class Trainer:
 
         tf.cond(goes_on, lambda: None, self.model.reset_metrics)
 
-    def _step(self, data, *weight_and_rows):
+    def _train_on(self, data, *weight_and_rows):
         import tensorflow as tf
 
         *weight, rows, noise, seed = weight_and_rows
@@ -167,7 +171,7 @@ class Trainer:
             # Members see different rows, so the same noise is no copy; drawing it is what costs.
             shape = [tf.shape(target)[0], *[1 for _ in self._members], *self._row_shape]
             noisy += noise * tf.random.stateless_normal(shape, seed=key)
-        self.model.train_step((noisy, target, *(tf.gather(values, rows) for values in weight)))
+        self._step.take(noisy, target, *(tf.gather(values, rows) for values in weight))
 
     def _logs(self):
         return {name: float(value) for name, value in self.model.get_metrics_result().items()}
@@ -183,21 +187,20 @@ class Trainer:
             jit_compile=False,
         )
 
-    def _create_variables(self):
-        """Create the variables of metrics and optimizer, which a loop inside a graph cannot."""
+    def _step_of_model(self, options):
+        """Return how the model is trained, with all the variables that it takes.
+
+        A loop inside a graph cannot create them.
+        """
         row = np.zeros((1, *self._members, *self._row_shape), dtype=np.float32)
         self.model.test_step((row, row))
-        self.model.optimizer.build(self.model.trainable_variables)
-        if type(self.model).train_step is not load_keras().Model.train_step:
-            self._create_variables_of_own_step(row)
+        packs = options.optimizer == "adam" and not options.callbacks
+        if packs and PackedAdamStep.fits(self.model):
+            step = PackedAdamStep(self.model)
+        else:
+            step = KerasStep(self.model, row)
         self.model.reset_metrics()
-
-    def _create_variables_of_own_step(self, row):
-        known = self.model.variables + self.model.optimizer.variables
-        values = [variable.numpy() for variable in known]
-        self.model.train_step((row, row))
-        for variable, value in zip(known, values, strict=True):
-            variable.assign(value)
+        return step
 
 
 def _metric(metric):
@@ -217,8 +220,6 @@ def _optimizer(options):
         config["learning_rate"] = options.learning_rate
     elif isinstance(options.optimizer, str):
         config["learning_rate"] = constant_then_cosine(looked_at)
-    if options.optimizer == "adam" and not looked_at:
-        return fused_adam(config["learning_rate"])
     return type(fresh).from_config(config)
 
 

@@ -1,0 +1,39 @@
+"""Weights as one vector a dtype: a compiled function pays for each tensor that it is given."""
+
+from math import prod
+
+
+def dtypes(weights):
+    """Return the dtypes of weights, in the order of their packed vectors."""
+    return list(_by_dtype(weights))
+
+
+def packed(weights):
+    """Return a list of tensors: of each dtype all weights, one after the other."""
+    import tensorflow as tf
+
+    return [
+        tf.concat([tf.reshape(weight, [-1]) for weight in group], axis=0)
+        for group in _by_dtype(weights).values()
+    ]
+
+
+def unpacked(variables, vectors):
+    """Return pairs of a variable and its value, cut out of the packed vectors."""
+    import tensorflow as tf
+
+    pairs = []
+    for group, vector in zip(_by_dtype(variables).values(), vectors, strict=True):
+        values = tf.split(vector, [prod(variable.shape) for variable in group])
+        pairs += [
+            (variable, tf.reshape(value, variable.shape))
+            for variable, value in zip(group, values, strict=True)
+        ]
+    return pairs
+
+
+def _by_dtype(weights):
+    groups = {}
+    for weight in weights:
+        groups.setdefault(str(weight.dtype), []).append(weight)
+    return groups
