@@ -5,6 +5,9 @@ from math import prod, sqrt
 
 from skae._keras import load_keras, resolve
 
+# TensorFlow's number for the generator that it has on every device.
+_PHILOX = 1
+
 
 def build_dense(
     input_shape,
@@ -168,20 +171,25 @@ def build_dense_members(
 
 
 def _quick_dropout():
-    keras = load_keras()
-    ops = keras.ops
+    import tensorflow as tf
 
-    class QuickDropout(keras.layers.Dropout):
+    class QuickDropout(load_keras().layers.Dropout):
         def call(self, inputs, training=False):
             if not training:
                 return inputs
-            kept = ops.floor(
-                keras.random.uniform(
-                    ops.shape(inputs), 1 - self.rate, 2 - self.rate, seed=self.seed_generator
-                )
+            state = self.seed_generator.state
+            seed_and_count = tf.cast(state.value, tf.uint64)
+            state.assign_add([0, 1])
+            uniform = tf.raw_ops.StatelessRandomUniformV2(
+                shape=tf.shape(inputs),
+                key=seed_and_count[:1],
+                counter=seed_and_count,
+                alg=_PHILOX,
+                dtype=inputs.dtype,
             )
+            kept = tf.floor(uniform + (1 - self.rate))
             # A product, forth and back, where Keras selects, which takes four times as long.
-            return inputs * (kept / (1 - self.rate))
+            return inputs * (kept * (1 / (1 - self.rate)))
 
     return QuickDropout
 
@@ -259,3 +267,14 @@ def _cut_at_latent(autoencoder):
         return None, None
     code = autoencoder.get_layer("latent").output
     return keras.Model(autoencoder.inputs[0], code), keras.Model(code, autoencoder.outputs[0])
+
+
+def known_output_shape(model, input_shape):
+    """Return the shape of what a model makes of one row of a shape, or None if it cannot tell.
+
+    A functional model can, without being called.
+    """
+    if getattr(model, "input_shape", None) != (None, *input_shape):
+        return None
+    shape = getattr(model, "output_shape", None)
+    return shape[1:] if isinstance(shape, tuple) and None not in shape[1:] else None

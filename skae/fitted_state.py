@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from skae._keras import is_keras_model, load_keras, python_random_borrowed
-from skae.architectures import BUILDERS
+from skae.architectures import BUILDERS, known_output_shape
 from skae.compiled import FORWARDS, graph_settings
 from skae.forward import CompiledNetwork, ForwardFunctions
 
@@ -188,17 +188,16 @@ class NetworkState:
 
 
 def _forward_functions(blueprint, input_shape, model):
-    """Return the functions of a network; those of a built-in one are shared.
+    """Return the functions of a network, made from a model of it; a built-in one's are shared.
 
-    Shared ones have a model of their own: the one that was trained goes on to train others.
+    They never look at the weights of the model, which may go on to be trained.
     """
     key = blueprint.graph_key()
-    if key is None:
+
+    def make():
         return ForwardFunctions(model(), input_shape, blueprint.n_members)
-    return FORWARDS.shared(
-        (key, graph_settings()),
-        lambda: ForwardFunctions(blueprint.build(), input_shape, blueprint.n_members),
-    )
+
+    return make() if key is None else FORWARDS.shared((key, graph_settings()), make)
 
 
 def build_network(blueprint, input_shape, quick=True):
@@ -226,6 +225,9 @@ def check_reconstructs(model, input_shape):
 
 
 def _output_shape(model, input_shape):
+    known = known_output_shape(model, input_shape)
+    if known is not None:
+        return known
     try:
         output = model(np.zeros((2, *input_shape), dtype=np.float32))
     except Exception as error:
