@@ -23,7 +23,9 @@ DECISION_CONSTRAINTS = {
 }
 
 # Rows reconstructed at a time: enough to fill the processor, few enough to bound the memory.
-_ROWS = 4096
+_ROWS_AT_ONCE = 8192
+# Rows that tell what the errors of all are like.
+_SAMPLE = 4096
 
 
 class OffsetMixin:
@@ -162,12 +164,12 @@ class ReconstructionErrorDetector(OffsetMixin, OutlierMixin, BaseEstimator):
 
 def evenly_spaced(X):
     """Return so many rows of X, evenly spaced, as tell what its errors are like."""
-    return X[:: 1 + (len(X) - 1) // _ROWS]
+    return X[:: 1 + (len(X) - 1) // _SAMPLE]
 
 
 def in_batches(function, X):
     """Return what a function makes of the rows of X, called with so many as fit in memory."""
-    return np.concatenate([function(X[rows]) for rows in gen_batches(len(X), _ROWS)])
+    return np.concatenate([function(X[rows]) for rows in gen_batches(len(X), _ROWS_AT_ONCE)])
 
 
 def errors_in_batches(function, X):

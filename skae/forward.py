@@ -6,7 +6,7 @@ import numpy as np
 
 from skae._keras import load_keras
 from skae.architectures import encoder_and_decoder, known_output_shape
-from skae.compiled import compiled
+from skae.compiled import as_operation, compiled
 from skae.errors import row_errors_in_graph
 from skae.packing import dtypes, packed, unpacked
 
@@ -59,8 +59,8 @@ class ForwardFunctions:
         if task not in self._traced:
             signature = [((None,), dtype) for dtype in dtypes(self.model.weights)]
             n_values = prod(self._shape(task))
-            self._traced[task] = compiled(
-                self._forward(task), *signature, ((None, n_values), "float32")
+            self._traced[task] = as_operation(
+                compiled(self._forward(task), *signature, ((None, n_values), "float32"))
             )
         return self._traced[task]
 

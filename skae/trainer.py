@@ -6,7 +6,7 @@ import numpy as np
 
 from skae._keras import load_keras, resolve
 from skae.compiled import compiled
-from skae.optimization import constant_then_cosine, set_length
+from skae.schedule import constant_then_cosine, set_length
 from skae.steps import KerasStep, PackedAdamStep
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from skae.feeding import Feed
+from skae.steps import PackedAdamStep
 from skae.trainer import Trainer
 from skae.training import TrainingOptions, join_histories
 from skae.training import train as train_with
@@ -92,6 +93,49 @@ def test_same_weights_and_history_as_keras(monkeypatch, callbacks, batch_size, w
     assert sorted(history) == sorted(expected)
     for name, values in history.items():
         np.testing.assert_allclose(values, expected[name], rtol=1e-4)
+
+
+def penalized_network():
+    hidden = keras.layers.Dense(
+        3,
+        kernel_initializer=keras.initializers.GlorotUniform(seed=0),
+        kernel_regularizer=keras.regularizers.L2(0.1),
+        activity_regularizer=keras.regularizers.L1(0.1),
+    )
+    normalization = keras.layers.BatchNormalization(momentum=0.5)
+    return keras.Sequential([keras.Input((6,)), hidden, normalization, network().layers[-1]])
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_penalties_and_batch_normalization_as_in_keras(monkeypatch, packed):
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: KeepOrder())
+    monkeypatch.setattr(PackedAdamStep, "fits", lambda model: packed)
+    ours, theirs = penalized_network(), penalized_network()
+    history = train(ours, X, options(batch_size=16))
+    theirs.compile(keras.optimizers.Adam(0.01), "mse", metrics=["mae"])
+    expected = theirs.fit(X, X, batch_size=16, epochs=5, shuffle=False, verbose=0).history
+    # Of the moving statistics as well, which no gradient changes.
+    assert len(ours.non_trainable_weights) == 2
+    for our, their in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(our, their, atol=1e-5)
+    for name, values in history.items():
+        np.testing.assert_allclose(values, expected[name], rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "packs"),
+    [({}, True), ({"optimizer": "sgd"}, False), ({"callbacks": (batch_hook(),)}, False)],
+)
+def test_weights_are_packed_where_nobody_looks_at_the_optimizer(changes, packs):
+    trainer = Trainer(network(), options(**changes), (6,))
+    assert isinstance(trainer._step, PackedAdamStep) == packs
+
+
+def test_weights_of_several_dtypes_are_not_packed():
+    layers = [keras.layers.Dense(6, dtype=dtype) for dtype in ("float32", "float64")]
+    model = keras.Sequential([keras.Input((6,)), *layers])
+    history = train(model, X, options())
+    assert history["loss"][-1] < history["loss"][0]
 
 
 class OwnStep(keras.Sequential):

@@ -1,4 +1,4 @@
-"""The built-in optimizer and learning-rate schedule."""
+"""The built-in learning-rate schedule."""
 
 import math
 
