@@ -111,12 +111,14 @@ class CompiledNetwork:
     """
 
     def __init__(self, functions, weights):
-        self.functions = functions
-        self._weights = packed(weights)
+        import tensorflow as tf
 
-    def reconstruct(self, X, once=False):
+        self.functions = functions
+        self._weights = [tf.constant(vector) for vector in packed(weights)]
+
+    def reconstruct(self, X):
         """Return what the network, or each member of it, makes of each row."""
-        return self.functions("reconstruct", self._weights, X, once)
+        return self.functions("reconstruct", self._weights, X)
 
     def row_errors(self, X, error):
         """Return the error of each row, or of each row by each member, by the measure's name."""

@@ -272,7 +272,7 @@ class NetworkDetector(ReconstructionErrorDetector):
         """Set the offset from the errors of the rows that the rule, or contamination, looks at."""
         rows = X if rule is None or len(calibration) == len(X) else RowsOf(X, calibration)
         sample = evenly_spaced(rows).astype(np.float32, copy=False)
-        self._learn_errors(sample, self._network.compiled.reconstruct(sample, once=True))
+        self._learn_errors(sample, self._network.compiled.reconstruct(sample))
         errors = self._errors(rows)
         self.offset_ = self._offset(rule, errors)
         warn_if_useless(self._network.compiled, rows, errors, self._fitted_error)

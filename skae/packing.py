@@ -2,6 +2,8 @@
 
 from math import prod
 
+import numpy as np
+
 
 def dtypes(weights):
     """Return the dtypes of weights, in the order of their packed vectors."""
@@ -9,11 +11,9 @@ def dtypes(weights):
 
 
 def packed(weights):
-    """Return a list of tensors: of each dtype all weights, one after the other."""
-    import tensorflow as tf
-
+    """Return a list of arrays: of each dtype all weights, one after the other."""
     return [
-        tf.concat([tf.reshape(weight, [-1]) for weight in group], axis=0)
+        np.concatenate([np.ravel(weight) for weight in group])
         for group in _by_dtype(weights).values()
     ]
 

@@ -5,6 +5,8 @@ optimizer. `PackedAdamStep` computes the same with all that Adam updates in one 
 small network costs what its operations cost to start, not what they compute.
 """
 
+import numpy as np
+
 from skae._keras import load_keras
 from skae.packing import dtypes, packed, unpacked
 
@@ -64,7 +66,7 @@ class PackedAdamStep:
         self._variables = model.trainable_variables
         (weights,) = packed(self._variables)
         self._weights = tf.Variable(weights)
-        self._momentum, self._velocity = (tf.Variable(tf.zeros_like(weights)) for _ in range(2))
+        self._momentum, self._velocity = (tf.Variable(np.zeros_like(weights)) for _ in range(2))
 
     @staticmethod
     def fits(model):
