@@ -94,7 +94,14 @@ def keras_large_fit(X):
 def skae_large_fit(X):
     skae.clear_cache()
     return AutoencoderOutlierDetector(
-        learning_rate=1e-3, epochs=1, batch_size=1024, latent_activation="relu", random_state=0
+        hidden_layer_sizes=(64, 32),
+        latent_dim=8,
+        latent_activation="relu",
+        noise=0.0,
+        learning_rate=1e-3,
+        epochs=1,
+        batch_size=1024,
+        random_state=0,
     ).fit(X)
 
 

@@ -67,9 +67,9 @@ class AutoencoderOutlierDetector(
     input_shape : tuple of int, default=None
         How the network sees a row, such as `(140, 1)`. X itself is always 2-D. None means
         `(n_features,)`.
-    hidden_layer_sizes : int or sequence of int, default=(64, 32)
+    hidden_layer_sizes : int or sequence of int, default=(128, 64)
         Units of the encoder's hidden layers. The decoder has them the other way round.
-    latent_dim : int, default=8
+    latent_dim : int, default=6
         Size of the latent code: the smaller, the less the network can reconstruct.
     activation : str or callable, default="relu"
         Activation of the hidden layers, by Keras' name.
@@ -86,9 +86,11 @@ class AutoencoderOutlierDetector(
         Penalty of the squared weights in the loss.
     latent_l1 : float, default=0.0
         Penalty of the absolute values of the latent code in the loss: a sparse autoencoder.
-    noise : float, default=0.0
+    noise : float or "auto", default="auto"
         Standard deviation, in the units of X, of the Gaussian noise that is added to the inputs in
-        training, but not to what the network shall return: a denoising autoencoder [2]_.
+        training, but not to what the network shall return: a denoising autoencoder [2]_. "auto" is
+        a tenth of the features' mean standard deviation, and none with `dropout` or a network of
+        your own, which bring their own means.
     loss : str, callable or keras.losses.Loss, default="mse"
         What training minimises, by Keras' name. "msle" refuses negative values in X.
     error : {"mse", "mae", "msle", "standardized", "mahalanobis"} or callable, default="mse"
@@ -219,8 +221,8 @@ class AutoencoderOutlierDetector(
         *,
         architecture_params=None,
         input_shape=None,
-        hidden_layer_sizes=(64, 32),
-        latent_dim=8,
+        hidden_layer_sizes=(128, 64),
+        latent_dim=6,
         activation="relu",
         latent_activation="linear",
         output_activation="auto",
@@ -228,7 +230,7 @@ class AutoencoderOutlierDetector(
         batch_norm=False,
         l2=0.0,
         latent_l1=0.0,
-        noise=0.0,
+        noise="auto",
         loss="mse",
         error="mse",
         metrics=None,
@@ -358,6 +360,11 @@ class AutoencoderOutlierDetector(
                 f"has {n_features} features."
             )
         return shape
+
+    def _chosen_noise(self, X):
+        if self.noise == "auto" and (self.dropout or self.architecture != "dense"):
+            return 0.0
+        return super()._chosen_noise(X)
 
     def _blueprint(self, X, input_shape, seed):
         if is_keras_model(self.architecture):

@@ -23,9 +23,9 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
     ----------
     n_estimators : int, default=5
         How many autoencoders.
-    hidden_layer_sizes : int or sequence of int, default=(64, 32)
+    hidden_layer_sizes : int or sequence of int, default=(128, 64)
         Units of each member's encoder. Its decoder has them the other way round.
-    latent_dim : int, default=8
+    latent_dim : int, default=6
         Size of the latent code: the smaller, the less the network can reconstruct.
     activation : str or callable, default="relu"
         Activation of the hidden layers, by Keras' name.
@@ -36,9 +36,10 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
         "linear" elsewhere; what was taken is in `output_activation_`.
     l2 : float, default=0.0
         Penalty of the squared weights in the loss.
-    noise : float, default=0.0
+    noise : float or "auto", default="auto"
         Standard deviation, in the units of X, of the Gaussian noise that is added to the inputs in
-        training, but not to what the network shall return: a denoising autoencoder [2]_.
+        training, but not to what the network shall return: a denoising autoencoder [2]_. "auto" is
+        a tenth of the features' mean standard deviation.
     loss : str, callable or keras.losses.Loss, default="mse"
         What training minimises, by Keras' name. "msle" refuses negative values in X.
     error : {"mse", "mae", "msle", "standardized", "mahalanobis"} or callable, default="mse"
@@ -155,13 +156,13 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
         self,
         n_estimators=5,
         *,
-        hidden_layer_sizes=(64, 32),
-        latent_dim=8,
+        hidden_layer_sizes=(128, 64),
+        latent_dim=6,
         activation="relu",
         latent_activation="linear",
         output_activation="auto",
         l2=0.0,
-        noise=0.0,
+        noise="auto",
         loss="mse",
         error="mse",
         metrics=None,

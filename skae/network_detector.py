@@ -46,7 +46,7 @@ NETWORK_CONSTRAINTS = {
     "activation": [str, callable],
     "latent_activation": [str, callable, None],
     "output_activation": [str, callable, None],
-    "noise": [Interval(Real, 0, None, closed="left")],
+    "noise": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
     "loss": [str, callable],
     "metrics": [tuple, list, None],
     "optimizer": [str, HasMethods("apply_gradients")],
@@ -65,6 +65,7 @@ NETWORK_CONSTRAINTS = {
 }
 
 _AUTO_TRIM = 0.3
+_AUTO_NOISE = 0.1
 # A MinMaxScaler on float32 reaches 1.0000001.
 _UNIT_INTERVAL = (-1e-6, 1 + 1e-6)
 
@@ -204,7 +205,7 @@ class NetworkDetector(ReconstructionErrorDetector):
     def _train(self, X, feed, feed_val, random):
         """Train a network, new or the present one, and keep its state and history."""
         input_shape = self._row_shape(X.shape[1])
-        options = self._training_options()
+        options = self._training_options(X)
         goes_on = self.warm_start and hasattr(self, "_network")
         if goes_on:
             self._check_goes_on(input_shape)
@@ -250,7 +251,12 @@ class NetworkDetector(ReconstructionErrorDetector):
             )
         return self.output_activation
 
-    def _training_options(self):
+    def _chosen_noise(self, X):
+        if self.noise != "auto":
+            return self.noise
+        return float(_AUTO_NOISE * evenly_spaced(X).std(axis=0, dtype=np.float64).mean())
+
+    def _training_options(self, X):
         return TrainingOptions(
             loss=self.loss,
             metrics=tuple(self.metrics or ()),
@@ -259,7 +265,7 @@ class NetworkDetector(ReconstructionErrorDetector):
             epochs=self.epochs,
             batch_size=self.batch_size,
             trim_fraction=_AUTO_TRIM if self.trim_fraction == "auto" else self.trim_fraction,
-            noise=self.noise,
+            noise=self._chosen_noise(X),
             early_stopping=self.early_stopping,
             n_iter_no_change=self.n_iter_no_change,
             tol=self.tol,

@@ -19,6 +19,12 @@ from skae.training import train
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
+def own_network(input_shape):
+    return keras.Sequential(
+        [keras.Input(input_shape), keras.layers.Dense(3), keras.layers.Dense(*input_shape)]
+    )
+
+
 def detector(**params):
     params = {"hidden_layer_sizes": (16,), "latent_dim": 4, "epochs": 3, "random_state": 0} | params
     return AutoencoderOutlierDetector(**params)
@@ -255,6 +261,21 @@ class TestTraining:
             trimmed.reconstruction_error(noise).mean() / trimmed.reconstruction_error(normal).mean()
             > plain.reconstruction_error(noise).mean() / plain.reconstruction_error(normal).mean()
         )
+
+    def test_noise_auto_is_a_tenth_of_the_mean_standard_deviation(self, normal):
+        tenth = 0.1 * normal.std(axis=0, dtype=np.float64).mean()
+        chosen, given = (detector(noise=noise).fit(normal) for noise in ("auto", tenth))
+        np.testing.assert_array_equal(chosen.score_samples(normal), given.score_samples(normal))
+        none = detector(noise=0.0).fit(normal)
+        assert np.any(chosen.score_samples(normal) != none.score_samples(normal))
+
+    @pytest.mark.parametrize("params", [{"dropout": 0.2}, {"architecture": own_network}])
+    def test_noise_auto_is_none_where_the_user_chose_other_means(self, normal, params):
+        chosen, none = (detector(noise=noise, **params).fit(normal) for noise in ("auto", 0.0))
+        np.testing.assert_array_equal(chosen.score_samples(normal), none.score_samples(normal))
+
+    def test_noise_auto_of_constant_rows_is_none(self):
+        assert detector()._training_options(np.ones((9, 4), dtype=np.float32)).noise == 0
 
     @pytest.mark.parametrize(
         "params",

@@ -223,7 +223,7 @@ class TestMembers:
         ids=["plain", "penalised-trimmed-weighted"],
     )
     def test_do_not_feel_each_other(self, params, weighted):
-        options = detector(**params)._training_options().resolved(64)
+        options = detector(noise=0.0, **params)._training_options(X).resolved(64)
         together, alone = (
             build_dense_members(
                 (5,), n_members=n_members, seed=1, l2=params.get("l2", 0), **ARCHITECTURE
