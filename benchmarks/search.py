@@ -31,7 +31,9 @@ SIZES = [2, 4, 8, 16, 32]
 
 
 def searched(random_state):
-    detector = AutoencoderOutlierDetector(noise=0.05, random_state=random_state)
+    detector = AutoencoderOutlierDetector(
+        hidden_layer_sizes=(64, 32), noise=0.05, random_state=random_state
+    )
     return GridSearchCV(
         FitOnInliers(Pipeline([("scaler", MinMaxScaler()), ("ae", detector)])),
         {"estimator__ae__latent_dim": SIZES},
