@@ -134,4 +134,9 @@ class PackedAdamStep:
 
 
 def _is_keras_own(model):
-    return type(model).train_step is load_keras().Model.train_step
+    """Tell whether a model leaves its step, and what it measures, to Keras."""
+    keras_model = load_keras().Model
+    return all(
+        getattr(type(model), name) is getattr(keras_model, name)
+        for name in ("train_step", "metrics")
+    )

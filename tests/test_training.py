@@ -157,6 +157,30 @@ def test_a_step_of_the_models_own():
     assert float(ours.largest.result()) == pytest.approx(X.max())
 
 
+class OwnMetrics(keras.Sequential):
+    """A model that says itself which metrics are reset, as Keras' guides show it."""
+
+    @property
+    def metrics(self):
+        return super().metrics[::-1]
+
+
+def test_metrics_of_the_models_own():
+    ours, theirs = OwnMetrics(network().layers), network()
+    found, expected = (train(model, X, options()) for model in (ours, theirs))
+    np.testing.assert_allclose(found["loss"], expected["loss"], rtol=1e-5)
+    np.testing.assert_allclose(found["mae"], expected["mae"], rtol=1e-5)
+
+
+def test_dropout_draws_anew_at_each_step():
+    model = keras.Sequential(
+        [keras.Input((6,)), keras.layers.Dropout(0.5, seed=0), *network().layers]
+    )
+    train(model, X, options(batch_size=10))
+    seed, count = model.layers[0].seed_generator.state.numpy()
+    assert (seed, count) == (0, 25)
+
+
 def test_only_the_given_rows_are_trained_on():
     some, alone = network(), network()
     train(some, X, options(), rows=np.arange(10))
