@@ -65,7 +65,7 @@ def test_what_does_not_shape_the_graph_traces_nothing(traces, changes):
         {"metrics": ["mae"]},
         {"optimizer": "sgd"},
         {"learning_rate": 0.1},
-        {"noise": 0.1},
+        {"noise": 0.0},
         {"trim_fraction": 0.1},
         {"activation": "tanh"},
     ],

@@ -415,7 +415,7 @@ class TestMinimalCost:
 )
 def test_as_the_threshold_of_a_detector(heartbeats, make_detector, rule):
     X, y = heartbeats
-    detector = make_detector(threshold=rule).fit(X[y == 1])
+    detector = make_detector(threshold=rule, epochs=20).fit(X[y == 1])
     errors = -detector.score_samples(X[y == 1])
     assert -detector.offset_ == pytest.approx(as_rule(rule).threshold(errors))
 
