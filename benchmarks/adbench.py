@@ -137,7 +137,7 @@ def compared(records, protocol):
     """Return ROC-AUC, PR-AUC and fit time by set, and which of PyOD's settings was its best."""
     found = {name: by_set(records, protocol, name) for name in ("roc_auc", "pr_auc", "seconds")}
     settings = [name for name in PYOD_AUTOENCODERS if name in found["roc_auc"]]
-    if not settings:
+    if len(settings) < 2:
         return found, None
     best = found["roc_auc"][settings].mean().idxmax()
     not_shown = [name for name in settings if name != "PyOD AutoEncoder"]
