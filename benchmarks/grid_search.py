@@ -84,15 +84,6 @@ WAYS = {
     "by hand": (ByHand, "latent_dim"),
 }
 
-SEARCHES = [
-    "skae",
-    "skae, again",
-    "skae, new workers",
-    "skae, same workers",
-    "scikeras",
-    "by hand",
-]
-
 beats = cache(fetch_ecg5000)
 
 
@@ -121,6 +112,17 @@ def first_search(n_jobs=1):
     search("skae", n_jobs)
 
 
+# Name: the way, whose process it runs in, and the call.
+SEARCHES = {
+    "skae": ("skae", first_search),
+    "skae, again": ("skae", search, "skae"),
+    "skae, new workers": ("skae", first_search, 2),
+    "skae, same workers": ("skae", search, "skae", 2),
+    "scikeras": ("scikeras", search, "scikeras"),
+    "by hand": ("by hand", search, "by hand"),
+}
+
+
 def processor_seconds(function, *arguments):
     """Return what a call uses in this process; its workers are not counted."""
     start = process_time()
@@ -138,15 +140,7 @@ def tasks(names, processes, used):
 
         return run, 1
 
-    searches = {
-        "skae": ("skae", first_search),
-        "skae, again": ("skae", search, "skae"),
-        "skae, new workers": ("skae", first_search, 2),
-        "skae, same workers": ("skae", search, "skae", 2),
-        "scikeras": ("scikeras", search, "scikeras"),
-        "by hand": ("by hand", search, "by hand"),
-    }
-    return {name: task(name, *searches[name]) for name in names}
+    return {name: task(name, *SEARCHES[name]) for name in names}
 
 
 def one_round(names):
@@ -184,7 +178,7 @@ def comparisons(times, used):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--searches", nargs="+", default=SEARCHES, choices=SEARCHES)
+    parser.add_argument("--searches", nargs="+", default=list(SEARCHES), choices=SEARCHES)
     arguments = parser.parse_args()
     rounds = [one_round(arguments.searches) for _ in range(arguments.rounds)]
     times, used = (by_name(found) for found in zip(*rounds, strict=True))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from _timing import RESULTS, print_table
-from adbench import PROTOCOLS, ecg_cases, figures, tabular_case
+from adbench import ECG, PROTOCOLS, ecg_cases, figures, tabular_case
 
 from skae import AutoencoderEnsembleOutlierDetector, AutoencoderOutlierDetector
 
@@ -49,7 +49,7 @@ def mean_roc_auc(paths, protocol, detector_class, params):
     def make(n_features, seed):
         return detector_class(random_state=seed, **params)
 
-    if protocol == "ECG5000":
+    if protocol == ECG:
         cases = ((case, "novelty", number) for number, case in ecg_cases())
     else:
         cases = ((tabular_case(path, protocol, 0, 4000), protocol, 0) for path in paths)
@@ -61,11 +61,14 @@ def main():
     folder = Path(os.environ.get("SKAE_DATA", "."), "adbench")
     parser.add_argument("--folder", type=Path, default=folder, help="of .npz sets")
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
-    parser.add_argument("--protocols", nargs="+", default=[*PROTOCOLS, "ECG5000"])
+    protocols = [*PROTOCOLS, ECG]
+    parser.add_argument("--protocols", nargs="+", choices=protocols, default=protocols)
     parser.add_argument("--classes", nargs="+", choices=CLASSES, default=list(CLASSES))
     args = parser.parse_args()
-    warnings.simplefilter("ignore")
     paths = sorted(args.folder.glob("*.npz"))[::2]
+    if not paths:
+        parser.error(f"no .npz files in {args.folder}: give --folder, or set SKAE_DATA")
+    warnings.simplefilter("ignore")
     columns = [(name, protocol) for name in args.classes for protocol in args.protocols]
     results = RESULTS / "study.json"
     found = json.loads(results.read_text()) if results.exists() else {}

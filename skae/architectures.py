@@ -3,6 +3,8 @@
 from itertools import count
 from math import prod, sqrt
 
+import numpy as np
+
 from skae._keras import load_keras, resolve
 
 # TensorFlow's number for the generator that it has on every device.
@@ -269,12 +271,15 @@ def _cut_at_latent(autoencoder):
     return keras.Model(autoencoder.inputs[0], code), keras.Model(code, autoencoder.outputs[0])
 
 
-def known_output_shape(model, input_shape):
-    """Return the shape of what a model makes of one row of a shape, or None if it cannot tell.
+def output_shape(model, input_shape):
+    """Return the shape of what a model makes of one row, or the name of its type if it has none.
 
-    A functional model can, without being called.
+    A functional model tells without being called.
     """
-    if getattr(model, "input_shape", None) != (None, *input_shape):
-        return None
-    shape = getattr(model, "output_shape", None)
-    return shape[1:] if isinstance(shape, tuple) and None not in shape[1:] else None
+    if getattr(model, "input_shape", None) == (None, *input_shape):
+        shape = getattr(model, "output_shape", None)
+        if isinstance(shape, tuple) and None not in shape[1:]:
+            return shape[1:]
+    output = model(np.zeros((2, *input_shape), dtype=np.float32))
+    shape = getattr(output, "shape", None)
+    return tuple(shape[1:]) if shape is not None else type(output).__name__

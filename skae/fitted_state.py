@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from skae._keras import is_keras_model, load_keras, python_random_borrowed
-from skae.architectures import BUILDERS, known_output_shape
+from skae.architectures import BUILDERS, output_shape
 from skae.compiled import FORWARDS, graph_settings
 from skae.forward import CompiledNetwork, ForwardFunctions
 
@@ -225,17 +225,12 @@ def check_reconstructs(model, input_shape):
 
 
 def _output_shape(model, input_shape):
-    known = known_output_shape(model, input_shape)
-    if known is not None:
-        return known
     try:
-        output = model(np.zeros((2, *input_shape), dtype=np.float32))
+        return output_shape(model, input_shape)
     except Exception as error:
         raise ValueError(
             f"The network {model.name!r} does not take rows of shape {input_shape}: {error}"
         ) from error
-    shape = getattr(output, "shape", None)
-    return tuple(shape[1:]) if shape is not None else type(output).__name__
 
 
 def _config(model, generator=None):

@@ -5,7 +5,7 @@ from math import prod
 import numpy as np
 
 from skae._keras import load_keras
-from skae.architectures import encoder_and_decoder, known_output_shape
+from skae.architectures import encoder_and_decoder, output_shape
 from skae.compiled import as_operation, compiled
 from skae.errors import row_errors_in_graph
 from skae.packing import dtypes, packed, unpacked
@@ -91,12 +91,9 @@ class ForwardFunctions:
         return forward
 
     def _code_shape(self):
-        known = known_output_shape(self.encoder, self.input_shape)
-        if known is not None:
-            return known
-        codes = self.encoder(np.zeros((2, *self.input_shape), dtype=np.float32))
+        shape = output_shape(self.encoder, self.input_shape)
         # An encoder may return several tensors; then there is no one latent code to speak of.
-        return tuple(codes.shape[1:]) if hasattr(codes, "shape") else None
+        return shape if isinstance(shape, tuple) else None
 
 
 class CompiledNetwork:

@@ -5,7 +5,7 @@ optimizer. `PackedAdamStep` computes the same with all that Adam updates in one 
 small network costs what its operations cost to start, not what they compute.
 """
 
-import numpy as np
+from math import prod
 
 from skae._keras import load_keras
 from skae.packing import dtypes, packed, unpacked
@@ -64,9 +64,10 @@ class PackedAdamStep:
 
         self._model = model
         self._variables = model.trainable_variables
-        (weights,) = packed(self._variables)
-        self._weights = tf.Variable(weights)
-        self._momentum, self._velocity = (tf.Variable(np.zeros_like(weights)) for _ in range(2))
+        n_weights = sum(prod(variable.shape) for variable in self._variables)
+        self._weights, self._momentum, self._velocity = (
+            tf.Variable(tf.zeros(n_weights)) for _ in range(3)
+        )
 
     @staticmethod
     def fits(model):

@@ -210,8 +210,9 @@ def _quick_msle(y_true, y_pred):
 
     TensorFlow turns log(1 + y) into its slow log1p, and the gradient of a maximum is slow as well.
     """
-    ops = load_keras().ops
-    one = 1 + load_keras().config.epsilon()
+    keras = load_keras()
+    ops = keras.ops
+    one = 1 + keras.config.epsilon()
     logarithms = (ops.log(ops.relu(y) + one) for y in (y_true, y_pred))
     return ops.mean(ops.square(ops.subtract(*logarithms)), axis=-1)
 
