@@ -85,6 +85,7 @@ class RecipeA(Recipe):
             hidden_layer_sizes=(64, 32, 16),
             dropout=0.1,
             latent_dim=8,
+            activation="relu",
             latent_activation="relu",
             learning_rate=1e-3,
             random_state=seed,

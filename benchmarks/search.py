@@ -32,7 +32,7 @@ SIZES = [2, 4, 8, 16, 32]
 
 def searched(random_state):
     detector = AutoencoderOutlierDetector(
-        hidden_layer_sizes=(64, 32), noise=0.05, random_state=random_state
+        hidden_layer_sizes=(64, 32), activation="relu", noise=0.05, random_state=random_state
     )
     return GridSearchCV(
         FitOnInliers(Pipeline([("scaler", MinMaxScaler()), ("ae", detector)])),

@@ -27,6 +27,7 @@ SIZES = (64, 32, 16)
 RECIPE_A = {
     "hidden_layer_sizes": SIZES,
     "latent_dim": 8,
+    "activation": "relu",
     "latent_activation": "relu",
     "dropout": 0.1,
     "loss": "msle",
@@ -96,6 +97,7 @@ def skae_large_fit(X):
     return AutoencoderOutlierDetector(
         hidden_layer_sizes=(64, 32),
         latent_dim=8,
+        activation="relu",
         latent_activation="relu",
         noise=0.0,
         learning_rate=1e-3,

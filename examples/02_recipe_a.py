@@ -90,6 +90,7 @@ with sklearn.config_context(enable_metadata_routing=True):
         hidden_layer_sizes=(64, 32, 16),
         dropout=0.1,
         latent_dim=8,
+        activation="relu",
         latent_activation="relu",
         output_activation="sigmoid",
         loss="msle",

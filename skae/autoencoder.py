@@ -11,10 +11,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from skae._keras import is_keras_model
 from skae._sklearn_compat import Interval, StrOptions
-from skae.architectures import BUILDERS
+from skae.architectures import ARCHITECTURES, own_params
 from skae.base import in_batches
 from skae.fitted_state import BuiltInBlueprint, ConfigBlueprint, FunctionBlueprint
 from skae.network_detector import NETWORK_CONSTRAINTS, NetworkDetector, layer_sizes
+from skae.residuals import ReconstructionProbability
 
 # What the built-in architectures are built from.
 _SIZES = (
@@ -28,6 +29,12 @@ _SIZES = (
     "l2",
     "latent_l1",
 )
+
+_PROBABILITY = "reconstruction_probability"
+
+# For `hidden_layer_sizes="auto"`: units, and the filters of "conv1d".
+_AUTO_UNITS = (128, 64)
+_AUTO_FILTERS = (16, 32)
 
 
 def _has_half(name):
@@ -55,23 +62,30 @@ class AutoencoderOutlierDetector(
 
     Parameters
     ----------
-    architecture : {"dense"}, callable or keras.Model, default="dense"
-        The network. "dense" is built from the sizes below. A function is called as
+    architecture : {"dense", "conv1d", "vae"}, callable or keras.Model, default="dense"
+        The network. The named ones are built from the sizes below: "conv1d" of convolutions, for
+        signals; "vae" is a dense variational autoencoder [3]_, which draws the latent code from a
+        Gaussian in training and scores by its mean. A function is called as
         `architecture(input_shape, **architecture_params)` and returns a new `keras.Model`, a
         subclassed one too; it is called again when a pickled detector is loaded, so it must be one
         that can be imported. A `keras.Model` is a template: it is cloned with fresh weights and
         never changed; how it was compiled is not looked at. The parameters from
-        `hidden_layer_sizes` to `latent_l1` are for "dense" only.
+        `hidden_layer_sizes` to `latent_l1` are for the named ones only.
     architecture_params : dict, default=None
-        Keyword arguments for the function.
+        Keyword arguments for the function. For "conv1d" `kernel_size` (default 7), the neighbouring
+        steps that a filter sees, and `strides` (2), by how much each layer shortens the signal.
+        For "vae" `beta` (0.01), the weight of the Kullback-Leibler divergence in the loss, in units
+        of the variance of X.
     input_shape : tuple of int, default=None
         How the network sees a row, such as `(140, 1)`. X itself is always 2-D. None means
-        `(n_features,)`.
-    hidden_layer_sizes : int or sequence of int, default=(128, 64)
-        Units of the encoder's hidden layers. The decoder has them the other way round.
+        `(n_features,)`, for "conv1d" one channel: `(n_features, 1)`. A row of several channels
+        has them step by step.
+    hidden_layer_sizes : "auto", int or sequence of int, default="auto"
+        Units of the encoder's hidden layers, for "conv1d" filters. The decoder has them the other
+        way round. "auto" is `(128, 64)`, for "conv1d" `(16, 32)`.
     latent_dim : int, default=6
         Size of the latent code: the smaller, the less the network can reconstruct.
-    activation : str or callable, default="relu"
+    activation : str or callable, default="silu"
         Activation of the hidden layers, by Keras' name.
     latent_activation : str or callable, default="linear"
         Activation of the latent layer.
@@ -98,7 +112,8 @@ class AutoencoderOutlierDetector(
         usual for it; "mahalanobis" also takes account of residuals that go together. Both learn
         what is usual from the rows that set the offset, and want scaled data. A callable is called
         with X and its reconstruction and returns the error of each feature of each row; their mean
-        is the error of the row.
+        is the error of the row. For "vae" there is also "reconstruction_probability" [4]_: the
+        standardized error, averaged over ten codes drawn from a row's Gaussian, the same each time.
     metrics : sequence of str, callable or keras.metrics.Metric, default=None
         What else `history_` records.
     optimizer : str or keras.optimizers.Optimizer, default="adam"
@@ -162,7 +177,7 @@ class AutoencoderOutlierDetector(
     n_iter_ : int
         Epochs that the last `fit` ran.
     output_activation_ : str or callable
-        Of the "dense" network.
+        Of a named architecture.
     n_features_in_ : int
         Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -188,6 +203,9 @@ class AutoencoderOutlierDetector(
            networks. DaWaK 2002.
     .. [2] Vincent, Larochelle, Bengio, Manzagol (2008). Extracting and composing robust features
            with denoising autoencoders. ICML 2008.
+    .. [3] Kingma, Welling (2014). Auto-encoding variational Bayes. ICLR 2014.
+    .. [4] An, Cho (2015). Variational autoencoder based anomaly detection using reconstruction
+           probability. Special Lecture on IE 2(1).
 
     Examples
     --------
@@ -205,15 +223,18 @@ class AutoencoderOutlierDetector(
 
     _parameter_constraints: dict = {
         **NETWORK_CONSTRAINTS,
-        "architecture": [StrOptions(set(BUILDERS)), callable],
+        "architecture": [StrOptions(set(ARCHITECTURES)), callable],
         "architecture_params": [dict, None],
         "input_shape": [tuple, list, None],
+        "error": [StrOptions({_PROBABILITY}), *NETWORK_CONSTRAINTS["error"]],
+        "hidden_layer_sizes": [StrOptions({"auto"}), *NETWORK_CONSTRAINTS["hidden_layer_sizes"]],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "batch_norm": ["boolean"],
         "latent_l1": [Interval(Real, 0, None, closed="left")],
     }
 
     _keras_parameters = ("architecture", "optimizer")
+    _residual_errors = NetworkDetector._residual_errors | {_PROBABILITY: ReconstructionProbability}
 
     def __init__(
         self,
@@ -221,9 +242,9 @@ class AutoencoderOutlierDetector(
         *,
         architecture_params=None,
         input_shape=None,
-        hidden_layer_sizes=(128, 64),
+        hidden_layer_sizes="auto",
         latent_dim=6,
-        activation="relu",
+        activation="silu",
         latent_activation="linear",
         output_activation="auto",
         dropout=0.0,
@@ -353,7 +374,15 @@ class AutoencoderOutlierDetector(
         return prod(self._network.code_shape)
 
     def _row_shape(self, n_features):
-        shape = (n_features,) if self.input_shape is None else tuple(self.input_shape)
+        is_conv1d = self.architecture == "conv1d"
+        shape = (n_features, 1) if is_conv1d else (n_features,)
+        if self.input_shape is not None:
+            shape = tuple(self.input_shape)
+        if is_conv1d and len(shape) != 2:
+            raise ValueError(
+                "architecture='conv1d' sees a row as (n_steps, n_channels), but got "
+                f"input_shape={self.input_shape!r}: for one channel give ({n_features}, 1)."
+            )
         if prod(shape) != n_features:
             raise ValueError(
                 f"input_shape={self.input_shape!r} stands for {prod(shape)} values a row, but X "
@@ -362,26 +391,52 @@ class AutoencoderOutlierDetector(
         return shape
 
     def _chosen_noise(self, X):
-        if self.noise == "auto" and (self.dropout or self.architecture != "dense"):
+        if self.noise == "auto" and (self.dropout or not isinstance(self.architecture, str)):
             return 0.0
         return super()._chosen_noise(X)
 
+    def _learn_errors(self, X, reconstruction):
+        if self.error == _PROBABILITY:
+            reconstruction = self._network.compiled.draws(X)
+        super()._learn_errors(X, reconstruction)
+
+    def _batch_errors(self, X, measure):
+        if not isinstance(self._fitted_error, ReconstructionProbability):
+            return super()._batch_errors(X, measure)
+        X = X.astype(np.float32, copy=False)
+        return measure(self._fitted_error, X, self._network.compiled.draws(X))
+
     def _blueprint(self, X, input_shape, seed):
+        if self.error == _PROBABILITY and self.architecture != "vae":
+            raise ValueError(
+                f"error={_PROBABILITY!r} needs architecture='vae', whose codes have a "
+                f"distribution; got architecture={self.architecture!r}."
+            )
         if is_keras_model(self.architecture):
             return ConfigBlueprint.of_template(self.architecture, seed)
         if callable(self.architecture):
             params = dict(self.architecture_params or {})
             return FunctionBlueprint(self.architecture, input_shape, params, seed)
-        if self.architecture_params:
-            raise ValueError(
-                f"architecture={self.architecture!r} takes no architecture_params; "
-                f"got {sorted(self.architecture_params)}."
-            )
         self.output_activation_ = self._chosen_output_activation(X)
-        params = {name: getattr(self, name) for name in _SIZES}
-        params["hidden_layer_sizes"] = layer_sizes(self.hidden_layer_sizes)
+        params = {name: getattr(self, name) for name in _SIZES} | self._own_params()
+        params["hidden_layer_sizes"] = self._layer_sizes()
         params["output_activation"] = self.output_activation_
         return BuiltInBlueprint(self.architecture, input_shape, params, seed)
+
+    def _layer_sizes(self):
+        if isinstance(self.hidden_layer_sizes, str):
+            return _AUTO_FILTERS if self.architecture == "conv1d" else _AUTO_UNITS
+        return layer_sizes(self.hidden_layer_sizes)
+
+    def _own_params(self):
+        """Return what a built-in architecture takes beside the sizes."""
+        given, known = dict(self.architecture_params or {}), own_params(self.architecture)
+        if unknown := sorted(set(given) - set(known)):
+            raise ValueError(
+                f"architecture={self.architecture!r} takes "
+                f"{sorted(known) or 'no'} architecture_params; got {unknown}."
+            )
+        return known | given
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -68,6 +68,8 @@ class ReconstructionErrorDetector(OffsetMixin, OutlierMixin, BaseEstimator):
     A subclass has the parameters `error`, `threshold` and `contamination`.
     """
 
+    _residual_errors = RESIDUAL_ERRORS
+
     @abstractmethod
     def _checked_rows(self, X):
         """Return X as an array, or refuse it."""
@@ -135,10 +137,12 @@ class ReconstructionErrorDetector(OffsetMixin, OutlierMixin, BaseEstimator):
 
     def _measure(self, X, reconstruction):
         """Return `error`, fitted to the residuals of some rows where it knows them."""
-        if not isinstance(self.error, str) or self.error not in RESIDUAL_ERRORS:
+        if not isinstance(self.error, str) or self.error not in self._residual_errors:
             return self.error
-        is_finite = np.isfinite(reconstruction).all(axis=1)
-        return RESIDUAL_ERRORS[self.error](X[is_finite] - reconstruction[is_finite])
+        # There may be several reconstructions of a row.
+        residuals = X[:, None] - reconstruction.reshape(len(X), -1, X.shape[1])
+        residuals = residuals.reshape(-1, X.shape[1])
+        return self._residual_errors[self.error](residuals[np.isfinite(residuals).all(axis=1)])
 
     def _checked_rule(self):
         """Return the rule that sets the offset, or None where `contamination` does."""

@@ -27,7 +27,7 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
         Units of each member's encoder. Its decoder has them the other way round.
     latent_dim : int, default=6
         Size of the latent code: the smaller, the less the network can reconstruct.
-    activation : str or callable, default="relu"
+    activation : str or callable, default="silu"
         Activation of the hidden layers, by Keras' name.
     latent_activation : str or callable, default="linear"
         Activation of the latent layer.
@@ -60,8 +60,8 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
     epochs : int, default="auto"
         How often training sees all rows. "auto" makes about 2,000 gradient steps, in at least 2
         and at most 200 epochs.
-    batch_size : int, default=128
-        Rows of one gradient step.
+    batch_size : int, default=64
+        Rows of one gradient step, for each member others.
     trim_fraction : float or "auto", default=0.0
         Share of each batch, in [0, 0.5], that is left out of its loss: the rows reconstructed
         worst. For training data with anomalies in it. "auto" is 0.3, for those who do not know
@@ -158,7 +158,7 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
         *,
         hidden_layer_sizes=(128, 64),
         latent_dim=6,
-        activation="relu",
+        activation="silu",
         latent_activation="linear",
         output_activation="auto",
         l2=0.0,
@@ -169,7 +169,7 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
         optimizer="adam",
         learning_rate="auto",
         epochs="auto",
-        batch_size=128,
+        batch_size=64,
         trim_fraction=0.0,
         validation_fraction=0.0,
         early_stopping=False,

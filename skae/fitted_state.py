@@ -12,7 +12,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from skae._keras import is_keras_model, load_keras, python_random_borrowed
-from skae.architectures import BUILDERS, output_shape
+from skae.architectures import BUILDERS
+from skae.architectures.parts import output_shape
 from skae.compiled import FORWARDS, graph_settings
 from skae.forward import CompiledNetwork, ForwardFunctions
 

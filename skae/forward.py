@@ -5,10 +5,17 @@ from math import prod
 import numpy as np
 
 from skae._keras import load_keras
-from skae.architectures import encoder_and_decoder, output_shape
+from skae.architectures.parts import encoder_and_decoder, output_shape
 from skae.compiled import as_operation, compiled
 from skae.errors import row_errors_in_graph
 from skae.packing import dtypes, packed, unpacked
+
+# Codes drawn for each row: as many as An and Cho (2015) draw for the reconstruction probability.
+_N_DRAWS = 10
+
+# Among so many rows, or a multiple of them, a row takes the same floating-point path wherever it
+# stands: processors compute several values at once, and what is left over in another way.
+_ROWS_ALIKE = 16
 
 
 class ForwardFunctions:
@@ -44,16 +51,18 @@ class ForwardFunctions:
         self._traced = {}
 
     def __call__(self, task, weights, rows, once=False):
-        """Do a `task` ("reconstruct", "encode", "decode" or the name of an error) with rows.
+        """Do a `task` ("reconstruct", "encode", "decode", "draws" or an error's name) with rows.
 
         The weights are packed: one vector a dtype. What is done only `once` is not worth a trace.
         """
-        import tensorflow as tf
-
-        # A lone row would take another floating-point path than the same row among others.
-        padded = np.repeat(rows, 2, axis=0) if len(rows) == 1 else rows
         function = self._forward(task) if once else self._compiled(task)
-        return function(*weights, tf.constant(padded, tf.float32)).numpy()[: len(rows)]
+        n_even = len(rows) - len(rows) % _ROWS_ALIKE
+        rest = rows[n_even:]
+        parts = [rows[:n_even]] if n_even else []
+        if len(rest):
+            parts.append(np.resize(rest, (_ROWS_ALIKE, *rest.shape[1:])))
+        found = [function(*weights, _float32(part)).numpy() for part in parts]
+        return found[0][: len(rows)] if len(found) == 1 else np.concatenate(found)[: len(rows)]
 
     def _compiled(self, task):
         if task not in self._traced:
@@ -70,9 +79,14 @@ class ForwardFunctions:
     def _forward(self, task):
         keras = load_keras()
         ops = keras.ops
-        part = {"encode": self.encoder, "decode": self.decoder}.get(task, self.model)
+        parts = {
+            "decode": self.decoder,
+            "draws": self._draws,
+            "encode": self.encoder,
+            "reconstruct": self.model,
+        }
+        part = parts.get(task, self.model)
         shape = self._shape(task)
-        names_an_error = task not in ("reconstruct", "encode", "decode")
 
         def forward(*vectors_and_rows):
             *vectors, flat = vectors_and_rows
@@ -84,16 +98,34 @@ class ForwardFunctions:
             pairs = unpacked(self.model.weights, vectors)
             with keras.StatelessScope(state_mapping=pairs):
                 output = part(rows, training=False)
-            output = ops.reshape(output, (ops.shape(flat)[0], *self._members, -1))
+            drawn = (_N_DRAWS,) if task == "draws" else ()
+            output = ops.reshape(output, (ops.shape(flat)[0], *self._members, *drawn, -1))
             output = ops.cast(output, "float32")
-            return row_errors_in_graph(task, flat, output) if names_an_error else output
+            return output if task in parts else row_errors_in_graph(task, flat, output)
 
         return forward
+
+    def _draws(self, rows, training):
+        """Return what the decoder makes of codes drawn for each row, the same noise for all."""
+        keras = load_keras()
+        ops = keras.ops
+        latent = self.encoder.get_layer("latent")
+        before = keras.Model(self.encoder.inputs[0], latent.input[0])
+        mean, log_variance = latent.posterior(before(rows, training=training))
+        noise = np.random.default_rng(0).standard_normal((_N_DRAWS, latent.units))
+        codes = mean[:, None] + ops.exp(0.5 * log_variance)[:, None] * noise.astype(np.float32)
+        return self.decoder(ops.reshape(codes, (-1, latent.units)), training=training)
 
     def _code_shape(self):
         shape = output_shape(self.encoder, self.input_shape)
         # An encoder may return several tensors; then there is no one latent code to speak of.
         return shape if isinstance(shape, tuple) else None
+
+
+def _float32(rows):
+    import tensorflow as tf
+
+    return tf.constant(rows, tf.float32)
 
 
 class CompiledNetwork:
@@ -116,6 +148,10 @@ class CompiledNetwork:
     def reconstruct(self, X):
         """Return what the network, or each member of it, makes of each row."""
         return self.functions("reconstruct", self._weights, X)
+
+    def draws(self, X):
+        """Return what the decoder makes of codes drawn for each row, the draws as second axis."""
+        return self.functions("draws", self._weights, X)
 
     def row_errors(self, X, error):
         """Return the error of each row, or of each row by each member, by the measure's name."""

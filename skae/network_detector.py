@@ -14,7 +14,7 @@ from skae._sklearn_compat import (
     _check_sample_weight,
     _fit_context,
 )
-from skae.architectures import draw_weights
+from skae.architectures.parts import draw_weights
 from skae.base import (
     DECISION_CONSTRAINTS,
     ReconstructionErrorDetector,
@@ -215,7 +215,11 @@ class NetworkDetector(ReconstructionErrorDetector):
         with TRAINERS.checked_out(
             None if None in keys else (*keys, graph_settings()),
             lambda: Trainer(
-                build_network(blueprint, input_shape), options, input_shape, blueprint.n_members
+                # A callback may save the model, which Keras alone must be able to load.
+                build_network(blueprint, input_shape, quick=not options.callbacks),
+                options,
+                input_shape,
+                blueprint.n_members,
             ),
         ) as trainer:
             if keys[0] is not None:

@@ -52,6 +52,28 @@ class MahalanobisError:
             return np.square((_difference(X, reconstruction) - self._location) @ self._whitening)
 
 
+class ReconstructionProbability:
+    """Squared residuals over each feature's usual one, averaged over codes drawn for a row.
+
+    Up to constants it is minus the reconstruction probability of An and Cho (2015): the mean
+    logarithm of the density of the row under what the decoder makes of the codes, a Gaussian with
+    one variance a feature.
+
+    Parameters
+    ----------
+    residuals : ndarray of shape (n_samples, n_features)
+        Of rows that the network reconstructs as it should, each with several codes.
+    """
+
+    def __init__(self, residuals):
+        self._error = StandardizedError(residuals)
+
+    def __call__(self, X, reconstruction):
+        """Return the error of each feature of each row, whose codes are the second axis, if any."""
+        draws = np.moveaxis(reconstruction.reshape(len(X), -1, X.shape[1]), 1, 0)
+        return sum(self._error(X, draw) for draw in draws) / len(draws)
+
+
 RESIDUAL_ERRORS = {"mahalanobis": MahalanobisError, "standardized": StandardizedError}
 
 

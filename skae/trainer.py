@@ -29,6 +29,9 @@ class Trainer:
         self.model = model
         self._row_shape = row_shape
         self._members = () if n_members is None else (n_members,)
+        # Keras' losses average over the last axis of a row only; a trimmed one over all.
+        n_axes = 0 if options.trim_fraction else len(row_shape) - 1
+        self._weight_axes = (None,) * n_axes
         self._compile(options)
         self._step = self._step_of_model(options)
         self._traced = {}
@@ -171,7 +174,8 @@ class Trainer:
             # Members see different rows, so the same noise is no copy; drawing it is what costs.
             shape = [tf.shape(target)[0], *[1 for _ in self._members], *self._row_shape]
             noisy += noise * tf.random.stateless_normal(shape, seed=key)
-        self._step.take(noisy, target, *(tf.gather(values, rows) for values in weight))
+        weight = (tf.gather(values, rows)[..., *self._weight_axes] for values in weight)
+        self._step.take(noisy, target, *weight)
 
     def _logs(self):
         return {name: float(value) for name, value in self.model.get_metrics_result().items()}

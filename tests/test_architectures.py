@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from skae.architectures import BUILDERS, draw_weights
+from skae.architectures import BUILDERS
+from skae.architectures.parts import draw_weights
 
 SIZES = {
     "hidden_layer_sizes": (8, 5),
@@ -14,47 +15,67 @@ SIZES = {
     "output_activation": "sigmoid",
     "l2": 0.01,
 }
+ONE_NETWORK = SIZES | {"dropout": 0.3, "batch_norm": False, "latent_l1": 0.1}
 PARAMS = {
-    "dense": SIZES | {"dropout": 0.3, "batch_norm": False, "latent_l1": 0.1},
+    "conv1d": ONE_NETWORK | {"kernel_size": 3},
+    "dense": ONE_NETWORK,
     "dense_members": SIZES | {"n_members": 3},
+    "vae": ONE_NETWORK | {"beta": 0.1},
 }
-SHAPES = {"dense": (7, 6), "dense_members": (7, 3, 6)}
+SHAPES = {"conv1d": (6, 2), "dense": (6,), "dense_members": (6,), "vae": (6,)}
+
+
+def build(name, **params):
+    return BUILDERS[name](SHAPES[name], **PARAMS[name] | params)
+
+
+def rows_for(name):
+    members = (3,) if name == "dense_members" else ()
+    shape = (7, *members, *SHAPES[name])
+    return np.random.default_rng(0).random(shape, dtype=np.float32)
+
+
+@pytest.mark.parametrize("activation", ["relu", "silu"])
+@pytest.mark.parametrize("name", list(BUILDERS))
+def test_a_quick_network_gives_what_the_plain_one_does(name, activation):
+    plain, quick = (build(name, activation=activation, seed=5, quick=q) for q in (False, True))
+    rows = rows_for(name)
+    np.testing.assert_allclose(quick(rows), plain(rows), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", list(BUILDERS))
 class TestQuick:
     def test_the_same_weights_and_outputs(self, name):
-        plain, quick = (
-            BUILDERS[name]((6,), **PARAMS[name], seed=5, quick=quick) for quick in (False, True)
-        )
+        plain, quick = (build(name, seed=5, quick=quick) for quick in (False, True))
         for ours, theirs in zip(quick.get_weights(), plain.get_weights(), strict=True):
             np.testing.assert_array_equal(ours, theirs)
-        rows = np.random.default_rng(0).random(SHAPES[name], dtype=np.float32)
+        rows = rows_for(name)
         np.testing.assert_allclose(quick(rows), plain(rows), rtol=1e-5)
         assert [float(loss) for loss in quick.losses] == pytest.approx(
             [float(loss) for loss in plain.losses]
         )
 
     def test_weights_drawn_anew_are_those_of_a_network_just_built(self, name):
-        built = BUILDERS[name]((6,), **PARAMS[name], seed=5)
-        drawn = BUILDERS[name]((6,), **PARAMS[name], seed=6)
+        built = build(name, seed=5)
+        drawn = build(name, seed=6)
         draw_weights(drawn, 5)
         draw_weights(built, 5)
         for ours, theirs in zip(drawn.get_weights(), built.get_weights(), strict=True):
             np.testing.assert_array_equal(ours, theirs)
 
     def test_keras_alone_loads_the_plain_one(self, name, tmp_path):
-        model = BUILDERS[name]((6,), **PARAMS[name], seed=5)
+        model = build(name, seed=5)
         model.save(tmp_path / "model.keras")
-        rows = np.random.default_rng(0).random(SHAPES[name], dtype=np.float32)
+        rows = rows_for(name)
         loaded = keras.models.load_model(tmp_path / "model.keras")
         np.testing.assert_array_equal(loaded(rows), model(rows))
-        modules = {type(layer).__module__.split(".")[0] for layer in loaded.layers}
-        assert modules == {"keras"}
+        layers = [layer for part in loaded.layers for layer in getattr(part, "layers", [part])]
+        ours = {layer.name for layer in layers if not type(layer).__module__.startswith("keras")}
+        assert ours == ({"latent"} if name == "vae" else set())
 
 
 def test_quick_dropout_drops_its_share_and_keeps_the_mean():
-    model = BUILDERS["dense"]((6,), **PARAMS["dense"], seed=0, quick=True)
+    model = build("dense", seed=0, quick=True)
     dropout = model.get_layer("encoder").get_layer("encoder_1_dropout")
     ones = np.ones((500, 200), dtype=np.float32)
     first, second = (np.asarray(dropout(ones, training=True)) for _ in range(2))
@@ -72,3 +93,54 @@ def test_each_member_starts_with_weights_as_large_as_if_it_were_alone():
     assert np.abs(kernel).max() == pytest.approx(limit, rel=0.01)
     spread = np.std(kernel, axis=(1, 2))
     np.testing.assert_allclose(spread, limit / np.sqrt(3), rtol=0.02)
+
+
+class TestConv1d:
+    @pytest.mark.parametrize("n_steps", [1, 2, 5, 13, 140])
+    @pytest.mark.parametrize("params", [{}, {"kernel_size": 1}, {"strides": 1}, {"strides": 3}])
+    def test_any_length_comes_back(self, n_steps, params):
+        params = PARAMS["conv1d"] | params
+        model = BUILDERS["conv1d"]((n_steps, 2), **params, seed=0)
+        assert model.output_shape == (None, n_steps, 2)
+        assert model.get_layer("encoder").output_shape == (None, 2)
+
+    def test_without_hidden_layers(self):
+        model = build("conv1d", hidden_layer_sizes=(), seed=0)
+        assert model.output_shape == (None, 6, 2)
+
+    def test_a_step_is_seen_by_its_neighbours_only(self):
+        params = {"hidden_layer_sizes": (4,), "kernel_size": 3, "dropout": 0.0}
+        encoder = build("conv1d", **params, seed=0).get_layer("encoder")
+        before = keras.Model(encoder.inputs[0], encoder.get_layer("encoder_1").output)
+        rows = np.zeros((1, *SHAPES["conv1d"]), dtype=np.float32)
+        other = rows.copy()
+        other[0, 5] = 1.0
+        changed = np.any(np.asarray(before(other)) != np.asarray(before(rows)), axis=(0, 2))
+        assert changed.tolist() == [False, False, True]
+
+
+class TestGaussianLatent:
+    def test_divergence_is_that_of_the_gaussians(self):
+        model = build("vae", beta=0.5, l2=0.0, latent_l1=0.0, dropout=0.0, seed=0)
+        rows = rows_for("vae")
+        encoder = model.get_layer("encoder")
+        latent = encoder.get_layer("latent")
+        before = keras.Model(encoder.inputs[0], latent.input[0])
+        mean, log_variance = (np.asarray(part) for part in latent.posterior(before(rows)))
+        variance = np.exp(log_variance)
+        divergence = 0.5 * (variance + mean**2 - 1 - np.log(variance)).sum(axis=1)
+        model(rows)
+        expected = 0.5 * rows.var(axis=0).mean() * divergence.mean()
+        assert [float(loss) for loss in model.losses] == [pytest.approx(expected)]
+
+    def test_codes_are_drawn_in_training_only(self):
+        encoder = build("vae", dropout=0.0, seed=0).get_layer("encoder")
+        rows = np.repeat(rows_for("vae")[:1], 20_000, axis=0)
+        latent = encoder.get_layer("latent")
+        before = keras.Model(encoder.inputs[0], latent.input[0])
+        mean, log_variance = (np.asarray(part) for part in latent.posterior(before(rows)))
+        np.testing.assert_array_equal(encoder(rows), mean)
+        first, second = (np.asarray(encoder(rows, training=True)) for _ in range(2))
+        assert np.any(first != second)
+        np.testing.assert_allclose(first.mean(axis=0), mean[0], atol=0.03)
+        np.testing.assert_allclose(first.std(axis=0), np.exp(0.5 * log_variance[0]), rtol=0.03)

@@ -18,8 +18,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
-from skae import datasets
-from skae.datasets import fetch_ecg5000, make_heartbeats
+from skae.datasets import _ecg5000, _heartbeats, fetch_ecg5000, make_heartbeats
 
 FIRST_ROW = [-0.11252183, -2.8272038, -3.7738969, -4.3497511, -4.376041]
 
@@ -154,7 +153,7 @@ def serve(server, monkeypatch, away_from_real_data):
     def start(behaviour):
         server.requests.clear()
         url = f"http://127.0.0.1:{server.server_address[1]}/{behaviour}"
-        monkeypatch.setattr(datasets, "_URL", url)
+        monkeypatch.setattr(_ecg5000, "_URL", url)
         return server.requests
 
     return start
@@ -163,7 +162,7 @@ def serve(server, monkeypatch, away_from_real_data):
 @pytest.fixture
 def filled_home(tmp_path, csv, away_from_real_data, monkeypatch):
     """Return a data home that holds a copy, where any use of the network is an error."""
-    monkeypatch.setattr(datasets, "urlopen", None)
+    monkeypatch.setattr(_ecg5000, "urlopen", None)
     (tmp_path / "skae").mkdir()
     (tmp_path / "skae" / "ecg5000.csv").write_bytes(csv)
     return tmp_path
@@ -226,7 +225,7 @@ def test_right_checksum_does_not_excuse_a_wrong_shape(tmp_path, monkeypatch):
     save_small_npz(tmp_path)
     sha256 = hashlib.sha256((tmp_path / "ecg5000.npz").read_bytes()).hexdigest()
     monkeypatch.setenv("SKAE_DATA", str(tmp_path))
-    monkeypatch.setattr(datasets, "_NPZ_SHA256", sha256)
+    monkeypatch.setattr(_ecg5000, "_NPZ_SHA256", sha256)
     with pytest.raises(ValueError, match=r"\(5000, 140\), \[2081, 2919\].*\(3, 140\), \[1, 2\]"):
         fetch_ecg5000()
 
@@ -291,7 +290,7 @@ def test_arrays_need_no_pandas(filled_home, monkeypatch):
 def test_download_then_cache(tmp_path, serve, csv, table):
     requests = serve("whole")
     first = fetch_ecg5000(data_home=tmp_path)
-    assert first.source == f"download: {datasets._URL}"
+    assert first.source == f"download: {_ecg5000._URL}"
     assert_array_equal(first.data, table[:, :140].astype(np.float32))
     assert (tmp_path / "skae" / "ecg5000.csv").read_bytes() == csv
 
@@ -327,7 +326,7 @@ def test_bad_download_says_so_and_leaves_nothing(tmp_path, serve, behaviour, err
     serve(behaviour)
     with pytest.raises(error, match=message) as caught:
         fetch_ecg5000(data_home=tmp_path, n_retries=0)
-    assert datasets._URL in str(caught.value)
+    assert _ecg5000._URL in str(caught.value)
     assert "Nothing was saved" in str(caught.value)
     assert paths_below(tmp_path) == []
 
@@ -385,7 +384,7 @@ def test_nobody_listens(tmp_path, away_from_real_data, monkeypatch):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    monkeypatch.setattr(datasets, "_URL", f"http://127.0.0.1:{port}/ecg.csv")
+    monkeypatch.setattr(_ecg5000, "_URL", f"http://127.0.0.1:{port}/ecg.csv")
     with pytest.raises(OSError, match=r"Could not download.*refused"):
         fetch_ecg5000(data_home=tmp_path, n_retries=0)
     assert paths_below(tmp_path) == []
@@ -393,8 +392,8 @@ def test_nobody_listens(tmp_path, away_from_real_data, monkeypatch):
 
 @pytest.mark.parametrize("behaviour", ["silent", "stuck", "trickling"])
 def test_slow_server_is_given_up(tmp_path, serve, monkeypatch, behaviour):
-    monkeypatch.setattr(datasets, "_SILENCE_SECONDS", 0.3)
-    monkeypatch.setattr(datasets, "_TOTAL_SECONDS", 0.3)
+    monkeypatch.setattr(_ecg5000, "_SILENCE_SECONDS", 0.3)
+    monkeypatch.setattr(_ecg5000, "_TOTAL_SECONDS", 0.3)
     serve(behaviour)
     start = time.monotonic()
     with pytest.raises(OSError, match=r"Could not download.*TimeoutError"):
@@ -405,7 +404,7 @@ def test_slow_server_is_given_up(tmp_path, serve, monkeypatch, behaviour):
 
 
 def test_too_large_download_is_given_up(tmp_path, serve, monkeypatch):
-    monkeypatch.setattr(datasets, "_LARGEST_DOWNLOAD", 100_000)
+    monkeypatch.setattr(_ecg5000, "_LARGEST_DOWNLOAD", 100_000)
     serve("whole")
     with pytest.raises(OSError, match="more than 100000 bytes"):
         fetch_ecg5000(data_home=tmp_path, n_retries=0)
@@ -438,7 +437,7 @@ def test_copy_that_cannot_be_saved_leaves_nothing(tmp_path, serve, monkeypatch):
     def fail(self, target):
         raise OSError("disk full")
 
-    monkeypatch.setattr(datasets.Path, "replace", fail)
+    monkeypatch.setattr(_ecg5000.Path, "replace", fail)
     serve("whole")
     with pytest.raises(OSError, match="disk full"):
         fetch_ecg5000(data_home=tmp_path)
@@ -534,11 +533,11 @@ def linear_errors(normal, X):
     return np.mean((X - components.inverse_transform(components.transform(X))) ** 2, axis=1)
 
 
-@pytest.mark.parametrize("index", range(len(datasets._ABNORMALITIES)))
+@pytest.mark.parametrize("index", range(len(_heartbeats._ABNORMALITIES)))
 def test_every_kind_of_abnormal_beat_can_be_told(index):
     random_state = np.random.RandomState(0)
     kind = np.r_[np.full(200, -1), np.full(200, index)]
-    X = datasets._voltages(datasets._waves_of_kind(kind, random_state), random_state)
+    X = _heartbeats._voltages(_heartbeats._waves_of_kind(kind, random_state), random_state)
     normal, _ = make_heartbeats(600, anomaly_share=0, random_state=1)
     assert roc_auc_score(kind >= 0, linear_errors(normal, X)) > 0.9
 

@@ -205,7 +205,7 @@ class TestMembers:
     @pytest.mark.parametrize("params", [{}, {"l2": 1e-3}], ids=["plain", "l2"])
     def test_one_trains_as_a_single_network(self, params):
         alone = single(epochs=30, **params).fit(X)
-        ensemble = detector(1, epochs=30, **params).fit(X)
+        ensemble = detector(1, epochs=30, batch_size=128, **params).fit(X)
         np.testing.assert_allclose(
             ensemble.history_["loss"], alone.history_["loss"], rtol=0.02, atol=1e-5
         )
@@ -339,7 +339,7 @@ class TestTraining:
 
     def test_trimming_keeps_anomalies_out_of_the_loss(self):
         both = np.vstack([X, OUTLIERS])
-        params = {"epochs": 20, "batch_size": 64}
+        params = {"epochs": 60}
         contrasts = []
         for trim_fraction in (0.0, 0.25):
             fitted = detector(trim_fraction=trim_fraction, **params).fit(both)

@@ -259,7 +259,8 @@ def test_a_wrong_value_is_found(make):
     wrong = random.integers(X.shape[1], size=500)
     amount = 4 * X.std(axis=0)[wrong] * random.choice([-1, 1], size=500)
     rows[np.arange(500), wrong] += amount
-    inner = make(random_state=0) if make is AutoencoderOutlierDetector else make(3)
+    is_network = make is AutoencoderOutlierDetector
+    inner = make(activation="relu", random_state=0) if is_network else make(3)
     detector = make_pipeline(StandardScaler(), inner).fit(X)
     first = explain(detector, rows, top=1)
     assert np.mean(first["feature"] == wrong) >= 0.95

@@ -47,6 +47,7 @@ def fit_recipe_a(X_train, X_test, y_train, seed=0):
             hidden_layer_sizes=(64, 32, 16),
             dropout=0.1,
             latent_dim=8,
+            activation="relu",
             latent_activation="relu",
             loss="msle",
             metrics=["mse"],
@@ -301,7 +302,7 @@ def no_real_heartbeats(tmp_path, monkeypatch):
         port = listener.getsockname()[1]
     monkeypatch.delenv("SKAE_DATA", raising=False)
     monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path / "scikit_learn_data"))
-    monkeypatch.setattr(skae.datasets, "_URL", f"http://127.0.0.1:{port}/ecg.csv")
+    monkeypatch.setattr(skae.datasets._ecg5000, "_URL", f"http://127.0.0.1:{port}/ecg.csv")
 
 
 @pytest.mark.usefixtures("ecg5000")
