@@ -12,6 +12,7 @@ _HOMES = {
     "FitOnInliers": "skae.meta.fit_on_inliers",
     "ReconstructionOutlierDetector": "skae.reconstruction",
     "ThresholdedOutlierDetector": "skae.meta.thresholded",
+    "WindowedOutlierDetector": "skae.meta.windowed",
     "clear_cache": "skae.compiled",
     "show_versions": "skae._versions",
 }
@@ -32,6 +33,7 @@ __all__ = [
     "FitOnInliers",
     "ReconstructionOutlierDetector",
     "ThresholdedOutlierDetector",
+    "WindowedOutlierDetector",
     "clear_cache",
     "datasets",
     "displays",

@@ -1,0 +1,265 @@
+"""WindowedOutlierDetector: a score for each time step, from the windows in which it lies."""
+
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn
+from scipy.sparse import csr_array
+from sklearn.base import BaseEstimator, OutlierMixin, clone
+from sklearn.decomposition import PCA
+from sklearn.ensemble import IsolationForest
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV, TimeSeriesSplit, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
+
+from skae import (
+    AutoencoderOutlierDetector,
+    FitOnInliers,
+    ReconstructionOutlierDetector,
+    ThresholdedOutlierDetector,
+    WindowedOutlierDetector,
+)
+from skae.datasets import make_ecg_strip
+from skae.metrics import anomaly_scorer
+
+SERIES = np.random.default_rng(0).random((60, 2))
+
+
+class LargestValue(OutlierMixin, BaseEstimator):
+    """The error of a row is its largest value; remembers what it was fitted on."""
+
+    def fit(self, X, y=None):
+        self.X_ = X
+        self.offset_ = -10.0
+        return self
+
+    def score_samples(self, X):
+        return -X.max(axis=1)
+
+
+def detector(width=4, stride=1, reduce="max", estimator=None):
+    estimator = LargestValue() if estimator is None else estimator
+    return WindowedOutlierDetector(estimator, width, stride, reduce)
+
+
+@pytest.fixture(scope="module")
+def strip():
+    return make_ecg_strip(120, anomaly_share=0.2, random_state=0)
+
+
+class TestWindows:
+    def test_a_row_holds_step_after_step_with_all_its_features(self):
+        windows = detector(width=3).fit(SERIES).estimator_.X_
+        expected = [SERIES[start : start + 3].ravel() for start in range(58)]
+        np.testing.assert_array_equal(windows, expected)
+
+    @pytest.mark.parametrize("stride", [1, 3])
+    def test_they_are_views_of_the_series(self, stride):
+        windows = detector(stride=stride).fit(SERIES).estimator_.X_
+        assert windows.shape == (len(range(0, 57, stride)), 8)
+        assert np.shares_memory(windows, SERIES)
+
+    def test_none_reaches_across_a_gap(self):
+        groups = np.repeat(["a", "b", "a"], [20, 5, 35])
+        windows = detector(stride=2).fit(SERIES, groups=groups).estimator_.X_
+        starts = [*range(0, 17, 2), 20, *range(25, 57, 2)]
+        np.testing.assert_array_equal(windows, [SERIES[i : i + 4].ravel() for i in starts])
+
+    def test_float32_stays_so(self):
+        assert detector().fit(SERIES.astype(np.float32)).estimator_.X_.dtype == np.float32
+
+
+class TestScores:
+    @pytest.mark.parametrize("stride", [1, 2, 4])
+    @pytest.mark.parametrize("reduce", ["max", "mean"])
+    @pytest.mark.parametrize("groups", [None, np.repeat([1, 2, 1], [7, 4, 49])])
+    def test_each_step_has_what_its_windows_have(self, stride, reduce, groups):
+        fitted = detector(stride=stride, reduce=reduce).fit(SERIES)
+        labels = np.zeros(60) if groups is None else groups
+        edges = [0, *(1 + np.flatnonzero(np.diff(labels))), 60]
+        errors = [[] for _ in SERIES]
+        for first, stop in pairwise(edges):
+            for start in {*range(first, stop - 3, stride), stop - 4}:
+                for step in range(start, start + 4):
+                    errors[step].append(SERIES[start : start + 4].max())
+        expected = [getattr(np, reduce)(of_step) for of_step in errors]
+        np.testing.assert_allclose(-fitted.score_samples(SERIES, groups), expected, rtol=1e-12)
+
+    def test_many_windows_as_few(self, monkeypatch):
+        fitted = detector(stride=2).fit(SERIES)
+        scores = fitted.score_samples(SERIES)
+        monkeypatch.setattr("skae.base._ROWS_AT_ONCE", 7)
+        np.testing.assert_array_equal(fitted.score_samples(SERIES), scores)
+
+    def test_decisions_are_those_of_the_detector_inside(self, strip):
+        X, _ = strip
+        inside = ReconstructionOutlierDetector(PCA(3), threshold="quantile")
+        fitted = detector(100, 50, estimator=make_pipeline(MinMaxScaler(), inside)).fit(X)
+        assert fitted.offset_ == fitted.estimator_[-1].offset_
+        scores = fitted.score_samples(X)
+        np.testing.assert_array_equal(fitted.decision_function(X), scores - fitted.offset_)
+        np.testing.assert_array_equal(fitted.predict(X), np.where(scores < fitted.offset_, -1, 1))
+        windows = [X[start : start + 100, 0] for start in (0, 50)]
+        assert (fitted.predict(X)[:50] == fitted.estimator_.predict(windows)[0]).all()
+
+    def test_fit_predict(self):
+        groups = np.repeat([0, 1], 30)
+        np.testing.assert_array_equal(
+            detector().fit_predict(SERIES, groups=groups),
+            detector().fit(SERIES, groups=groups).predict(SERIES, groups),
+        )
+
+
+class TestWithTheRest:
+    def test_finds_the_abnormal_beats_of_a_strip(self, strip):
+        X, y = strip
+        normal, _ = make_ecg_strip(300, anomaly_share=0, random_state=1)
+        network = AutoencoderOutlierDetector(epochs=10, batch_size=32, random_state=0)
+        found = detector(70, 10, "mean", make_pipeline(MinMaxScaler(), network)).fit(normal)
+        assert roc_auc_score(y, found.score_samples(X)) > 0.85
+
+    def test_conv1d_sees_the_channels_of_a_step(self):
+        network = AutoencoderOutlierDetector(
+            "conv1d", input_shape=(16, 2), epochs=20, learning_rate=0.01, random_state=0
+        )
+        waves = np.sin(np.arange(400)[:, None] / [3, 5])
+        fitted = detector(16, estimator=network).fit(waves)
+        assert fitted.estimator_.autoencoder_.input_shape == (None, 16, 2)
+        swapped = waves.copy()
+        swapped[200:232] = swapped[200:232, ::-1]
+        errors = -fitted.score_samples(swapped)
+        assert errors[205:227].min() > errors[:180].max()
+
+    def test_cross_validation_and_search(self, strip):
+        X, y = strip
+        forest = IsolationForest(n_estimators=10, random_state=0)
+        search = GridSearchCV(
+            detector(50, 10, estimator=forest),
+            {"width": [50, 100], "reduce": ["max", "mean"]},
+            scoring=anomaly_scorer("roc_auc"),
+            cv=TimeSeriesSplit(3),
+            error_score="raise",
+        ).fit(X, y)
+        assert search.best_score_ > 0.4
+        assert search.cv_results_["mean_test_score"].std() > 0
+
+    def test_groups_are_routed(self):
+        groups = np.repeat([0, 1], 30)
+        with sklearn.config_context(enable_metadata_routing=True):
+            inner = detector(width=4).set_fit_request(groups=True)
+            inner.set_decision_function_request(groups=True)
+            pipeline = make_pipeline(MinMaxScaler(), inner).fit(SERIES, groups=groups)
+            assert len(pipeline[-1].estimator_.X_) == 2 * 27
+            pipeline.decision_function(SERIES, groups=groups)
+        scores = cross_val_score(
+            detector(), SERIES, np.tile([1, 1, -1], 20), cv=3, scoring=anomaly_scorer("roc_auc")
+        )
+        assert np.isfinite(scores).all()
+
+    def test_a_rule_for_time_steps(self):
+        fitted = ThresholdedOutlierDetector(detector(), "quantile").fit(SERIES)
+        assert (fitted.predict(SERIES) == -1).mean() == pytest.approx(0.05, abs=0.05)
+
+    def test_clone_pickle_and_two_threads(self, strip):
+        X, _ = strip
+        forest = IsolationForest(n_estimators=10, random_state=0)
+        fitted = detector(50, 10, estimator=forest).fit(X)
+        scores = fitted.score_samples(X)
+        assert not hasattr(clone(fitted), "estimator_")
+        loaded = pickle.loads(pickle.dumps(fitted))
+        np.testing.assert_array_equal(loaded.score_samples(X), scores)
+        with ThreadPoolExecutor(2) as pool:
+            for again in pool.map(lambda _: clone(fitted).fit(X).score_samples(X), range(2)):
+                np.testing.assert_array_equal(again, scores)
+
+    def test_the_series_and_the_estimator_are_not_changed(self):
+        X, forest = SERIES.copy(), IsolationForest(n_estimators=2)
+        detector(estimator=forest).fit(X).score_samples(X)
+        np.testing.assert_array_equal(X, SERIES)
+        assert not hasattr(forest, "offset_")
+
+    def test_fit_on_inliers_around_it_scores_as_it_does(self):
+        y = np.repeat([1, -1], [50, 10])
+        outer = FitOnInliers(detector()).fit(SERIES, y)
+        inner = detector().fit(SERIES[:50])
+        np.testing.assert_array_equal(outer.score_samples(SERIES), inner.score_samples(SERIES))
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("X", "message"),
+        [
+            (SERIES[:3], r"X has 3 sample\(s\), fewer than the 4 of a window: give a longer"),
+            (np.where(SERIES[7, 1] == SERIES, np.nan, SERIES), "NaN, in 1 time steps, .* 7: leave"),
+            (np.where(SERIES[7, 1] == SERIES, np.inf, SERIES), "infinity"),
+            (SERIES[:, 0], "Expected 2D array, got 1D"),
+            (SERIES[None], "dim 3"),
+            (SERIES[:0], "0 sample"),
+            (np.full((9, 2), "a"), "could not convert string"),
+            (csr_array(SERIES), "[Ss]parse"),
+        ],
+    )
+    def test_series(self, X, message):
+        with pytest.raises((ValueError, TypeError), match=message):
+            detector().fit(X)
+
+    def test_one_channel_where_two_belong(self):
+        fitted = detector().fit(SERIES)
+        with pytest.raises(ValueError, match="X has 1 features, but .* is expecting 2"):
+            fitted.score_samples(SERIES[:, :1])
+
+    def test_input_shape_of_other_windows(self):
+        network = AutoencoderOutlierDetector("conv1d", input_shape=(16, 1))
+        with pytest.raises(ValueError, match=r"stands for 16 values a row, but X has 32"):
+            detector(16, estimator=network).fit(SERIES)
+
+    def test_stretch_shorter_than_a_window(self):
+        groups = np.repeat([0, 1, 2], [20, 3, 37])
+        with pytest.raises(ValueError, match=r"3 sample\(s\) in the stretch from 20, fewer"):
+            detector().fit(SERIES, groups=groups)
+        with pytest.raises(ValueError, match="stretch from 20"):
+            detector().fit(SERIES).predict(SERIES, groups)
+
+    def test_groups_of_another_length(self):
+        with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+            detector().fit(SERIES, groups=np.zeros(7))
+
+    @pytest.mark.parametrize(
+        ("params", "message"),
+        [
+            ({"width": 0}, "'width' parameter"),
+            ({"stride": 0}, "'stride' parameter"),
+            ({"stride": 5}, "stride=5 is larger than width=4"),
+            ({"reduce": "min"}, "'reduce' parameter"),
+        ],
+    )
+    def test_parameters(self, params, message):
+        with pytest.raises(ValueError, match=message):
+            detector(**params).fit(SERIES)
+
+    def test_estimator_without_scores(self):
+        with pytest.raises(TypeError, match="must be an outlier detector with score_samples"):
+            detector(estimator=LogisticRegression()).fit(SERIES)
+
+    def test_not_fitted(self):
+        with pytest.raises(NotFittedError):
+            detector().predict(SERIES)
+
+    def test_a_series_of_one_constant(self):
+        forest = IsolationForest(n_estimators=5, random_state=0)
+        fitted = detector(estimator=forest).fit(np.ones((30, 1)))
+        assert np.ptp(fitted.score_samples(np.ones((30, 1)))) == 0
+
+    def test_names_of_the_features(self):
+        table = pd.DataFrame(SERIES, columns=["lead I", "lead II"])
+        fitted = detector().fit(table)
+        assert fitted.feature_names_in_.tolist() == ["lead I", "lead II"]
+        with pytest.raises(ValueError, match="feature names should match"):
+            fitted.predict(table[["lead II", "lead I"]])
