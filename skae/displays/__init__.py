@@ -1,13 +1,21 @@
 """Displays: pictures of a detector that hand back their numbers by `frame()`."""
 
 from skae.displays.comparison import DetectorComparisonDisplay
+from skae.displays.detection_curve import DetectionCurveDisplay
 from skae.displays.error_distribution import ErrorDistributionDisplay
+from skae.displays.explanation import ExplanationDisplay
+from skae.displays.latent_space import LatentSpaceDisplay
+from skae.displays.p_values import PValueDisplay
 from skae.displays.reconstruction import ReconstructionDisplay
 from skae.displays.training_history import TrainingHistoryDisplay
 
 __all__ = [
+    "DetectionCurveDisplay",
     "DetectorComparisonDisplay",
     "ErrorDistributionDisplay",
+    "ExplanationDisplay",
+    "LatentSpaceDisplay",
+    "PValueDisplay",
     "ReconstructionDisplay",
     "TrainingHistoryDisplay",
 ]

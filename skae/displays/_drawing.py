@@ -1,5 +1,7 @@
 """What the displays draw with: matplotlib, imported when first needed, and a few colours."""
 
+import numpy as np
+
 # From the palette of Okabe and Ito, which colour-blind readers can tell apart.
 BLUE = "#0072B2"
 VERMILION = "#D55E00"
@@ -28,3 +30,37 @@ def figure_and_axes(ax, caller):
             f"{caller} draws on one matplotlib axes: ax must be one, got {type(ax).__name__}."
         )
     return ax.figure, ax
+
+
+def given_axes(ax, shape, caller):
+    """Return the user's axes as an array, those of a row in a line, or say how many it takes."""
+    n_rows, n_columns = shape
+    axes = np.array(ax, dtype=object)
+    if axes.size != n_rows * n_columns or not all(hasattr(a, "plot") for a in axes.flat):
+        raise ValueError(
+            f"{caller} draws {n_rows} rows in {n_columns} panels each: ax must be "
+            f"{n_rows * n_columns} matplotlib axes, got {axes.size}."
+        )
+    return axes.reshape(shape)
+
+
+def ink(ax):
+    """Return the colour of the axes' own words, which stands out from any background."""
+    return ax.xaxis.label.get_color()
+
+
+def draw_threshold(ax, threshold, remark=""):
+    """Draw a threshold of errors, which are on the horizontal axis; None where there is none."""
+    if threshold is None:
+        return None
+    label = f"threshold {threshold:.4g}{remark}"
+    return ax.axvline(threshold, color=ink(ax), linestyle="--", label=label)
+
+
+def line_style(style, kwargs):
+    """Return the style of a line: the user's wishes go first, under whichever name."""
+    from matplotlib.cbook import normalize_kwargs
+    from matplotlib.lines import Line2D
+
+    # "c" and "color" are the same to the user, but matplotlib takes only one of them.
+    return {**style, **normalize_kwargs(kwargs, Line2D)}

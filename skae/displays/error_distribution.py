@@ -3,15 +3,19 @@
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils import check_array, check_consistent_length, column_or_1d
-from sklearn.utils.validation import check_is_fitted
 
-from skae._labels import inlier_mask
 from skae._pipelines import error_name as error_name_of
-from skae.displays._drawing import BLACK, BLUE, VERMILION, figure_and_axes, import_pyplot
-
-# A linear axis shows such errors as one bar: its far end belongs to a few rows.
-_TAIL_OF_A_LOG_AXIS = 10.0
+from skae.displays._drawing import draw_threshold, figure_and_axes, import_pyplot
+from skae.displays._rows import (
+    checked_labels,
+    checked_numbers,
+    checked_threshold,
+    classes,
+    errors_of,
+    label_column,
+    takes_log_axis,
+    threshold_of,
+)
 
 
 class ErrorDistributionDisplay:
@@ -129,17 +133,11 @@ class ErrorDistributionDisplay:
             If it has no `score_samples`.
         """
         import_pyplot(cls.__name__)
-        check_is_fitted(estimator)
-        if not hasattr(estimator, "score_samples"):
-            raise TypeError(
-                f"{type(estimator).__name__} has no `score_samples`: {cls.__name__} needs an "
-                "outlier detector that scores new rows (LocalOutlierFactor does with novelty=True)."
-            )
-        scores = column_or_1d(estimator.score_samples(X))
+        errors = errors_of(estimator, X, cls.__name__)
         return cls.from_predictions(
-            -scores,
+            errors,
             y,
-            threshold=_threshold(estimator, X, scores),
+            threshold=threshold_of(estimator, X, errors),
             inlier_label=inlier_label,
             outlier_label=outlier_label,
             error_name=error_name_of(estimator),
@@ -208,18 +206,12 @@ class ErrorDistributionDisplay:
             If errors are missing or infinite, or `y` has another length.
         """
         import_pyplot(cls.__name__)
-        errors = column_or_1d(errors)
-        errors = check_array(errors, dtype=np.float64, ensure_2d=False, input_name="errors")
-        is_inlier = None
-        if y is not None:
-            check_consistent_length(errors, y)
-            is_inlier = inlier_mask(y, inlier_label, outlier_label)
-        if threshold is not None:
-            threshold = float(threshold)
-            if not np.isfinite(threshold):
-                raise ValueError(f"threshold must be a finite number or None, got {threshold}.")
+        errors = checked_numbers(errors, "errors")
         display = cls(
-            errors=errors, is_inlier=is_inlier, threshold=threshold, error_name=error_name
+            errors=errors,
+            is_inlier=checked_labels(y, errors, inlier_label, outlier_label),
+            threshold=checked_threshold(threshold),
+            error_name=error_name,
         )
         return display.plot(
             ax, bins=bins, log_x=log_x, log_y=log_y, clip_quantile=clip_quantile, **kwargs
@@ -253,45 +245,21 @@ class ErrorDistributionDisplay:
         -------
         self : ErrorDistributionDisplay
         """
-        log_x = self._takes_log_axis(log_x)
+        advice = ", with clip_quantile=0.99 if a few errors are very large"
+        log_x = takes_log_axis(self.errors, self.threshold, log_x, advice)
         upper = self._upper_end(clip_quantile)
         edges = _bin_edges(np.minimum(self.errors, upper), bins, log_x)
         self.figure_, self.ax_ = figure_and_axes(ax, type(self).__name__)
         self.bars_ = []
-        for label, errors, style in self._groups():
-            style = {"bins": edges, "label": label, **style, **kwargs}
+        alpha = 0.8 if self.is_inlier is None else 0.55  # histograms that overlap
+        for label, rows, color in classes(self.is_inlier, len(self.errors)):
+            style = {"bins": edges, "label": label, "color": color, "alpha": alpha, **kwargs}
+            errors = self.errors[rows]
             _, _, bars = self.ax_.hist(np.minimum(errors, upper), **style)
             self.bars_.append(bars)
-        self._draw_threshold()
+        self.threshold_line_ = draw_threshold(self.ax_, self.threshold)
         self._finish_axes(log_x, log_y, upper, kwargs)
         return self
-
-    def _groups(self):
-        """Yield label, errors and style of each histogram."""
-        if self.is_inlier is None:
-            yield "rows", self.errors, {"color": BLUE, "alpha": 0.8}
-            return
-        for label, rows, color in (
-            ("inliers", self.is_inlier, BLUE),
-            ("outliers", ~self.is_inlier, VERMILION),
-        ):
-            if rows.any():
-                yield label, self.errors[rows], {"color": color, "alpha": 0.55}
-
-    def _takes_log_axis(self, log_x):
-        positive = self.errors.min() > 0
-        if log_x == "auto":
-            positive = positive and (self.threshold is None or self.threshold > 0)
-            return bool(
-                positive and self.errors.max() > _TAIL_OF_A_LOG_AXIS * np.median(self.errors)
-            )
-        if log_x and not positive:
-            raise ValueError(
-                "A logarithmic axis cannot show errors of zero or less, and "
-                f"{np.count_nonzero(self.errors <= 0)} of {len(self.errors)} are: use log_x=False, "
-                "with clip_quantile=0.99 if a few errors are very large."
-            )
-        return bool(log_x)
 
     def _upper_end(self, clip_quantile):
         """Return the largest error that has a place of its own on the axis."""
@@ -303,13 +271,6 @@ class ErrorDistributionDisplay:
         # A little beyond the threshold, so that what it cuts off is seen.
         beyond = -np.inf if self.threshold is None else self.threshold + 0.1 * abs(self.threshold)
         return max(upper, beyond)
-
-    def _draw_threshold(self):
-        self.threshold_line_ = None
-        if self.threshold is not None:
-            self.threshold_line_ = self.ax_.axvline(
-                self.threshold, color=BLACK, linestyle="--", label=f"threshold {self.threshold:.4g}"
-            )
 
     def _finish_axes(self, log_x, log_y, upper, kwargs):
         n_beyond = np.count_nonzero(self.errors > upper)
@@ -336,31 +297,15 @@ class ErrorDistributionDisplay:
         """
         import pandas as pd
 
-        label, above = None, pd.NA
-        if self.is_inlier is not None:
-            label = np.where(self.is_inlier, "inlier", "outlier")
-        if self.threshold is not None:
-            above = self.errors > self.threshold
+        above = pd.NA if self.threshold is None else self.errors > self.threshold
         index = pd.RangeIndex(len(self.errors))
         return pd.DataFrame(
             {
                 "error": self.errors,
-                "label": pd.Series(label, index=index, dtype="str"),
+                "label": label_column(self.is_inlier, index),
                 "above_threshold": pd.Series(above, index=index, dtype="boolean"),
             }
         )
-
-
-def _threshold(estimator, X, scores):
-    """Return minus the offset between `score_samples` and `decision_function`, or None."""
-    if not hasattr(estimator, "decision_function"):
-        return None
-    decision = column_or_1d(estimator.decision_function(X))
-    offsets = scores - decision
-    # Near the threshold the difference of two numbers is exact, as `predict` sees it.
-    offset = offsets[np.argmin(np.abs(decision))]
-    rounding = 1e-5 * (np.abs(scores) + np.abs(offset))
-    return -float(offset) if np.all(np.abs(offsets - offset) <= rounding) else None
 
 
 def _bin_edges(errors, bins, log_x):

@@ -8,10 +8,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from skae._labels import inlier_mask
 from skae._pipelines import error_name, split_pipeline, taken_back, transformed
-from skae.displays._drawing import import_pyplot
+from skae.displays._drawing import given_axes, import_pyplot
+from skae.displays._rows import check_few_rows
 from skae.displays._signal_panels import draw_legend, draw_shaded, draw_side_by_side, signal_panels
 
-_MOST_ROWS = 25
 _DETECTORS_UNITS = "transformed value"
 
 
@@ -137,7 +137,7 @@ class ReconstructionDisplay:
                 f"{type(detector).__name__} has no `reconstruct`: {cls.__name__} needs a detector "
                 "that reconstructs rows, such as skae.AutoencoderOutlierDetector."
             )
-        _check_few_rows(X)
+        check_few_rows(X)
         inputs = transformed(transforms, X)
         original, reconstruction, is_back = taken_back(
             transforms, inputs, detector.reconstruct(inputs)
@@ -197,7 +197,7 @@ class ReconstructionDisplay:
             If there are more than 25 rows, or shapes do not agree.
         """
         import_pyplot(cls.__name__)
-        _check_few_rows(X)
+        check_few_rows(X)
         row_names, feature_names = _row_names(X), getattr(X, "columns", None)
         X = check_array(X, dtype=np.float64, input_name="X")
         reconstructed = check_array(X_reconstructed, dtype=np.float64, input_name="X_reconstructed")
@@ -261,13 +261,8 @@ class ReconstructionDisplay:
         shape = (len(self.X), n_columns)
         if ax is None:
             return signal_panels(plt, shape)
-        axes = np.array(ax, dtype=object)
-        if axes.size != shape[0] * shape[1] or not all(hasattr(a, "plot") for a in axes.flat):
-            raise ValueError(
-                f"{caller} draws {shape[0]} rows in {n_columns} panels each: ax must be "
-                f"{shape[0] * shape[1]} matplotlib axes, got {axes.size}."
-            )
-        return axes.flat[0].figure, axes.reshape(shape)
+        axes = given_axes(ax, shape, caller)
+        return axes.flat[0].figure, axes
 
     def _titles(self):
         names = range(len(self.X)) if self.row_names is None else self.row_names
@@ -309,14 +304,6 @@ class ReconstructionDisplay:
                 "reconstruction": self.X_reconstructed.ravel(),
                 "residual": (self.X - self.X_reconstructed).ravel(),
             }
-        )
-
-
-def _check_few_rows(X):
-    n_rows = (np.shape(X) or (0,))[0]
-    if n_rows > _MOST_ROWS:
-        raise ValueError(
-            f"X has {n_rows} rows, and each gets a panel: give at most {_MOST_ROWS}, such as X[:3]."
         )
 
 

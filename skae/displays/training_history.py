@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skae._pipelines import split_pipeline
-from skae.displays._drawing import BLUE, VERMILION, figure_and_axes, import_pyplot
+from skae.displays._drawing import BLUE, VERMILION, figure_and_axes, import_pyplot, line_style
 
 _VALIDATION = "val_"
 # (rows, prefix of the curve's name in the history, style)
@@ -176,16 +176,10 @@ class TrainingHistoryDisplay:
         -------
         self : TrainingHistoryDisplay
         """
-        import_pyplot(type(self).__name__)
-        from matplotlib.cbook import normalize_kwargs
-        from matplotlib.lines import Line2D
-
         quantities = self._quantities()
         if quantity not in quantities:
             raise ValueError(f"quantity={quantity!r} was not recorded: it is one of {quantities}.")
         self.figure_, self.ax_ = figure_and_axes(ax, type(self).__name__)
-        # "c" and "color" are the same to the user, but matplotlib takes only one of them.
-        kwargs = normalize_kwargs(kwargs, Line2D)
         self.lines_ = []
         for rows, prefix, style in _CURVES:
             values = self.history.get(prefix + quantity)
@@ -193,9 +187,9 @@ class TrainingHistoryDisplay:
                 continue
             # One epoch is a point, which a line does not show.
             style = style | {"marker": "o" if len(values) == 1 else None}
-            label = rows if name is None else f"{name}, {rows}"
+            style["label"] = rows if name is None else f"{name}, {rows}"
             epochs = np.arange(1, len(values) + 1)
-            self.lines_ += self.ax_.plot(epochs, values, **{**style, "label": label, **kwargs})
+            self.lines_ += self.ax_.plot(epochs, values, **line_style(style, kwargs))
         self._finish_axes(quantity, log_y)
         return self
 

@@ -1,0 +1,248 @@
+"""Which features make up the errors of a few rows."""
+
+import numpy as np
+
+from skae._pipelines import error_name as error_name_of
+from skae.displays._drawing import BLUE, given_axes, import_pyplot, ink
+from skae.displays._rows import check_few_rows, checked_numbers
+from skae.inspection import explain
+
+_NEEDED = ["row", "feature", "contribution"]
+_INCHES_A_BAR = 0.35
+_INCHES_A_PANEL = 0.8
+
+
+class ExplanationDisplay:
+    """The features that contribute most to the errors of a few rows, as bars.
+
+    Make one with :meth:`from_estimator` or :meth:`from_explanation`. All parameters are stored as
+    attributes.
+
+    Parameters
+    ----------
+    explanation : pandas.DataFrame
+        As :func:`skae.inspection.explain` returns it.
+    errors : ndarray of shape (n_samples,), default=None
+        The error of each row; shown in its title.
+    error_name : str, default="error"
+        Part of the label of the horizontal axes.
+
+    Attributes
+    ----------
+    bars_ : list of matplotlib BarContainer
+        The bars that the last :meth:`plot` drew, those of a row in one container, the largest
+        first.
+    axes_ : ndarray of matplotlib Axes, of shape (n_samples,)
+        The panels.
+    figure_ : matplotlib Figure
+        The figure with the panels.
+
+    See Also
+    --------
+    skae.inspection.explain : Tells which features make up the errors.
+    skae.displays.ReconstructionDisplay : Rows beside their reconstructions.
+
+    Examples
+    --------
+    >>> from skae import ReconstructionOutlierDetector
+    >>> from skae.datasets import make_heartbeats
+    >>> from skae.displays import ExplanationDisplay
+    >>> from sklearn.decomposition import PCA
+    >>> X, y = make_heartbeats(300, random_state=0)
+    >>> detector = ReconstructionOutlierDetector(PCA(4)).fit(X)
+    >>> row = X[:1].copy()
+    >>> row[0, 70] += 3  # one wrong value
+    >>> display = ExplanationDisplay.from_estimator(detector, row, top=3)
+    >>> display.axes_[0].get_yticklabels()[0].get_text().split(" = ")[0]
+    '70'
+    >>> display.frame().columns.to_list()
+    ['row', 'feature', 'value', 'reconstruction', 'contribution', 'unusualness']
+    """
+
+    def __init__(self, *, explanation, errors=None, error_name="error"):
+        self.explanation = explanation
+        self.errors = errors
+        self.error_name = error_name
+
+    @classmethod
+    def from_estimator(cls, estimator, X, top=5, *, reference=None, ax=None, **kwargs):
+        """Explain rows by a fitted detector, and draw the explanation.
+
+        Parameters
+        ----------
+        estimator : estimator
+            A fitted detector that has `reconstruct` and `reconstruction_error`, such as
+            :class:`skae.AutoencoderOutlierDetector`, or a pipeline or meta-estimator with one
+            inside.
+        X : array-like of shape (n_samples, n_features)
+            The few rows to explain. Names in a DataFrame's index go into the titles.
+        top : int, default=5
+            How many features of each row are drawn. None draws all.
+        reference : array-like of shape (n_reference_samples, n_features), default=None
+            Rows whose errors are taken for usual; for the unusualness in :meth:`frame`.
+        ax : matplotlib Axes or array-like of them, default=None
+            One for each row. None makes a new figure.
+        **kwargs : dict
+            Passed on to matplotlib's `barh`.
+
+        Returns
+        -------
+        display : ExplanationDisplay
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        TypeError
+            If the detector in it does not reconstruct rows.
+        ValueError
+            If there are more than 25 rows, two have the same name, their width is wrong, or `top`
+            is unfit.
+        """
+        import_pyplot(cls.__name__)
+        check_few_rows(X)
+        return cls.from_explanation(
+            explain(estimator, X, top, reference=reference),
+            errors=-estimator.score_samples(X),
+            error_name=error_name_of(estimator),
+            ax=ax,
+            **kwargs,
+        )
+
+    @classmethod
+    def from_explanation(cls, explanation, *, errors=None, error_name="error", ax=None, **kwargs):
+        """Draw an explanation that is already at hand.
+
+        Parameters
+        ----------
+        explanation : pandas.DataFrame
+            As :func:`skae.inspection.explain` returns it, or part of that: the columns "row",
+            "feature" and "contribution" are needed, "value" and "reconstruction" are drawn where
+            they are there.
+        errors : array-like of shape (n_samples,), default=None
+            The error of each row explained; shown in its title.
+        error_name : str, default="error"
+            Part of the label of the horizontal axes.
+        ax : matplotlib Axes or array-like of them, default=None
+            One for each row. None makes a new figure.
+        **kwargs : dict
+            Passed on to matplotlib's `barh`.
+
+        Returns
+        -------
+        display : ExplanationDisplay
+
+        Raises
+        ------
+        TypeError
+            If `explanation` is not a DataFrame.
+        ValueError
+            If it lacks a column, has no or more than 25 rows to explain, has contributions that
+            are missing or infinite, or there is not one error for each row.
+        """
+        import_pyplot(cls.__name__)
+        if not hasattr(explanation, "columns"):
+            raise TypeError(
+                "explanation must be a DataFrame as skae.inspection.explain returns it; got "
+                f"{type(explanation).__name__}."
+            )
+        if missing := [name for name in _NEEDED if name not in explanation.columns]:
+            raise ValueError(f"explanation has no column {missing}.")
+        checked_numbers(explanation["contribution"], "contribution")
+        display = cls(explanation=explanation, error_name=error_name)
+        n_rows = len(display._rows())
+        check_few_rows(range(n_rows))
+        if errors is not None:
+            display.errors = checked_numbers(errors, "errors")
+            if len(display.errors) != n_rows:
+                raise ValueError(
+                    f"There are {len(display.errors)} errors, but explanation has {n_rows} rows of "
+                    "different names: each needs a name of its own."
+                )
+        return display.plot(ax, **kwargs)
+
+    def plot(self, ax=None, **kwargs):
+        """Draw a panel for each row, the largest contribution on top.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or array-like of them, default=None
+            One for each row. None makes a new figure.
+        **kwargs : dict
+            Passed on to matplotlib's `barh`.
+
+        Returns
+        -------
+        self : ExplanationDisplay
+        """
+        rows = self._rows()
+        self.figure_, self.axes_ = self._figure_and_panels(ax, [len(row) for _, row in rows])
+        self.bars_ = []
+        for i, (panel, (name, row)) in enumerate(zip(self.axes_, rows, strict=True)):
+            self.bars_.append(_draw_bars(panel, row, kwargs))
+            panel.set_title(self._title(i, name, row), loc="left", fontsize="medium")
+        self.axes_[-1].set_xlabel(f"contribution to the {self.error_name}")
+        return self
+
+    def _rows(self):
+        """Return name and features of each row, the largest contributions first."""
+        return [
+            (name, row.sort_values("contribution", ascending=False, kind="stable"))
+            for name, row in self.explanation.groupby("row", sort=False, dropna=False)
+        ]
+
+    def _figure_and_panels(self, ax, n_bars):
+        caller = type(self).__name__
+        plt = import_pyplot(caller)
+        if ax is not None:
+            axes = given_axes(ax, (len(n_bars), 1), caller)
+        else:
+            heights = [_INCHES_A_PANEL + _INCHES_A_BAR * n for n in n_bars]
+            _, axes = plt.subplots(
+                len(n_bars),
+                squeeze=False,
+                figsize=(7.0, 0.5 + sum(heights)),
+                height_ratios=heights,
+                layout="constrained",
+            )
+        return axes[0, 0].figure, axes[:, 0]
+
+    def _title(self, position, name, row):
+        if self.errors is None:
+            return f"row {name}"
+        error = self.errors[position]
+        title = f"row {name}: {self.error_name} {error:.3g}"
+        return f"{title}, {row['contribution'].sum() / error:.0%} of it shown" if error else title
+
+    def frame(self):
+        """Return the explanation as a table.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            As :func:`skae.inspection.explain` returns it: one row a feature of a row, with the
+            columns row, feature, value, reconstruction, contribution and unusualness.
+        """
+        return self.explanation.copy()
+
+
+def _draw_bars(panel, row, kwargs):
+    positions = np.arange(len(row))
+    bars = panel.barh(positions, row["contribution"], **{"color": BLUE} | kwargs)
+    panel.set_yticks(positions, _named(row["feature"], " = ", row.get("value")))
+    panel.invert_yaxis()
+    if "reconstruction" in row:
+        words = _named([""] * len(row), "reconstructed ", row["reconstruction"])
+        panel.bar_label(bars, words, padding=3, fontsize="small", color=ink(panel))
+        panel.margins(x=0.55)  # for these words
+    return bars
+
+
+def _named(names, between, numbers):
+    """Return names, followed by numbers where they are known."""
+    if numbers is None:
+        return [str(name) for name in names]
+    return [
+        str(name) if number != number else f"{name}{between}{number:.3g}"
+        for name, number in zip(names, numbers, strict=True)
+    ]

@@ -1,0 +1,287 @@
+"""Where a network puts rows in its latent space."""
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils.validation import check_is_fitted
+
+from skae._pipelines import error_name as error_name_of
+from skae._pipelines import split_pipeline, transformed
+from skae.displays._drawing import figure_and_axes, import_pyplot, ink
+from skae.displays._rows import (
+    checked_labels,
+    checked_numbers,
+    classes,
+    errors_of,
+    has_long_tail,
+    label_column,
+)
+
+
+class LatentSpaceDisplay:
+    """Latent codes of rows in the plane, coloured by error or by label.
+
+    Two codes a row are drawn as they are. More are projected on the two directions in which they
+    vary most (principal components of the rows shown); a single one is drawn against the error of
+    the row, or against its position where the errors are not known.
+
+    Make one with :meth:`from_estimator` or :meth:`from_predictions`. All parameters are stored as
+    attributes.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_samples, n_codes)
+        The latent codes of each row.
+    errors : ndarray of shape (n_samples,), default=None
+        The error of each row: the larger, the less normal.
+    is_inlier : ndarray of shape (n_samples,), dtype=bool, default=None
+        Which rows are labelled normal.
+    error_name : str, default="error"
+        Label of the colour bar.
+
+    Attributes
+    ----------
+    points_ : list of matplotlib PathCollection
+        The points that the last :meth:`plot` drew: those of all rows, or those of the inliers and
+        of the outliers.
+    colorbar_ : matplotlib Colorbar or None
+        What the colours mean, where they are errors.
+    ax_ : matplotlib Axes
+        The axes with the points.
+    figure_ : matplotlib Figure
+        The figure with the axes.
+
+    See Also
+    --------
+    skae.displays.ErrorDistributionDisplay : How the errors of rows are distributed.
+    skae.displays.ReconstructionDisplay : Rows beside their reconstructions.
+
+    Notes
+    -----
+    An outlier need not lie apart: a row that the network cannot express gets some code too, often
+    one like those of normal rows. It is the error that tells.
+
+    Examples
+    --------
+    >>> from skae import AutoencoderOutlierDetector, FitOnInliers
+    >>> from skae.datasets import make_heartbeats
+    >>> from skae.displays import LatentSpaceDisplay
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import MinMaxScaler
+    >>> X, y = make_heartbeats(200, random_state=0)
+    >>> detector = AutoencoderOutlierDetector(
+    ...     latent_dim=2, epochs=5, batch_size=16, learning_rate=0.01, random_state=0
+    ... )
+    >>> detector = FitOnInliers(make_pipeline(MinMaxScaler(), detector)).fit(X, y)
+    >>> display = LatentSpaceDisplay.from_estimator(detector, X)
+    >>> display.colorbar_.ax.get_ylabel()
+    'reconstruction error (mse)'
+    >>> display.frame().columns.to_list()
+    ['x', 'y', 'error', 'label']
+    """
+
+    def __init__(self, *, codes, errors=None, is_inlier=None, error_name="error"):
+        self.codes = codes
+        self.errors = errors
+        self.is_inlier = is_inlier
+        self.error_name = error_name
+
+    @classmethod
+    def from_estimator(
+        cls, estimator, X, y=None, *, inlier_label="auto", outlier_label="auto", ax=None, **kwargs
+    ):
+        """Draw the codes that a fitted detector gives to rows.
+
+        Parameters
+        ----------
+        estimator : estimator
+            A fitted detector whose `transform` returns latent codes, such as
+            :class:`skae.AutoencoderOutlierDetector`, or a pipeline or meta-estimator with one
+            inside.
+        X : array-like of shape (n_samples, n_features)
+            The rows.
+        y : array-like of shape (n_samples,), default=None
+            Their labels. None colours the rows by their errors.
+        inlier_label, outlier_label : scalar, default="auto"
+            What y calls normal rows, or the others; name at most one. "auto" is scikit-learn's
+            coding: +1 for inliers, -1 for outliers.
+        ax : matplotlib Axes, default=None
+            Where to draw. None makes a new figure.
+        **kwargs : dict
+            Passed on to matplotlib's `scatter`.
+
+        Returns
+        -------
+        display : LatentSpaceDisplay
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        TypeError
+            If the detector in it has no `transform`, or no `score_samples`.
+        """
+        import_pyplot(cls.__name__)
+        check_is_fitted(estimator)
+        transforms, detector = split_pipeline(estimator)
+        if not hasattr(detector, "transform"):
+            raise TypeError(
+                f"{type(detector).__name__} has no `transform`: {cls.__name__} needs a detector "
+                "with latent codes, such as skae.AutoencoderOutlierDetector."
+            )
+        return cls.from_predictions(
+            detector.transform(transformed(transforms, X)),
+            y,
+            errors=errors_of(estimator, X, cls.__name__),
+            inlier_label=inlier_label,
+            outlier_label=outlier_label,
+            error_name=error_name_of(estimator),
+            ax=ax,
+            **kwargs,
+        )
+
+    @classmethod
+    def from_predictions(
+        cls,
+        codes,
+        y=None,
+        *,
+        errors=None,
+        inlier_label="auto",
+        outlier_label="auto",
+        error_name="error",
+        ax=None,
+        **kwargs,
+    ):
+        """Draw codes that are already at hand.
+
+        Parameters
+        ----------
+        codes : array-like of shape (n_samples, n_codes)
+            The latent codes of each row. More than two a row need two rows at least.
+        y : array-like of shape (n_samples,), default=None
+            Labels of the rows. None colours the rows by their errors.
+        errors : array-like of shape (n_samples,), default=None
+            The error of each row: the larger, the less normal.
+        inlier_label, outlier_label : scalar, default="auto"
+            What y calls normal rows, or the others; name at most one. "auto" is scikit-learn's
+            coding: +1 for inliers, -1 for outliers.
+        error_name : str, default="error"
+            Label of the colour bar.
+        ax : matplotlib Axes, default=None
+            Where to draw. None makes a new figure.
+        **kwargs : dict
+            Passed on to matplotlib's `scatter`.
+
+        Returns
+        -------
+        display : LatentSpaceDisplay
+
+        Raises
+        ------
+        ValueError
+            If codes or errors are missing or infinite, or lengths do not agree.
+        """
+        import_pyplot(cls.__name__)
+        codes = check_array(codes, dtype=np.float64, input_name="codes")
+        if codes.shape[1] > 2:
+            # A single row has no directions.
+            check_array(codes, ensure_min_samples=2, input_name="codes")
+        if errors is not None:
+            check_consistent_length(codes, errors)
+            errors = checked_numbers(errors, "errors")
+        is_inlier = checked_labels(y, codes, inlier_label, outlier_label)
+        display = cls(codes=codes, errors=errors, is_inlier=is_inlier, error_name=error_name)
+        return display.plot(ax, **kwargs)
+
+    def plot(self, ax=None, **kwargs):
+        """Draw a point for each row.
+
+        Errors with a long tail are on a logarithmic scale. Pass a `norm` for another one.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw. None makes a new figure.
+        **kwargs : dict
+            Passed on to matplotlib's `scatter`.
+
+        Returns
+        -------
+        self : LatentSpaceDisplay
+        """
+        self.figure_, self.ax_ = figure_and_axes(ax, type(self).__name__)
+        points, names = self._points_and_axis_names()
+        self.colorbar_ = None
+        # A single code is drawn against the error, which needs no colour then.
+        if self.is_inlier is None and self.errors is not None and self.codes.shape[1] > 1:
+            self._draw_by_error(points, kwargs)
+        else:
+            self._draw_by_class(points, kwargs)
+        self.ax_.set(xlabel=names[0], ylabel=names[1])
+        return self
+
+    def _draw_by_error(self, points, kwargs):
+        # The largest errors, which are the fewest, go on top.
+        order = np.argsort(self.errors, kind="stable")
+        # A thin edge keeps the ends of the colour map apart from the background, whichever it is;
+        # markers such as "x" have none.
+        edge = {} if "marker" in kwargs else {"edgecolors": ink(self.ax_), "linewidths": 0.3}
+        norm = "log" if has_long_tail(self.errors) else None
+        style = {"s": 16, "norm": norm, **edge, **kwargs}
+        x, y = points[order].T
+        self.points_ = [self.ax_.scatter(x, y, c=self.errors[order], **style)]
+        self.colorbar_ = self.figure_.colorbar(self.points_[0], ax=self.ax_, label=self.error_name)
+
+    def _draw_by_class(self, points, kwargs):
+        style = {"s": 16, "alpha": 0.8}
+        self.points_ = [
+            self.ax_.scatter(*points[rows].T, **{"color": color, "label": label, **style, **kwargs})
+            for label, rows, color in classes(self.is_inlier, len(points))
+        ]
+        if self.is_inlier is not None:
+            self.ax_.legend()
+        if self.codes.shape[1] == 1 and self.errors is not None and has_long_tail(self.errors):
+            self.ax_.set_yscale("log")
+
+    def _points_and_axis_names(self):
+        n_codes = self.codes.shape[1]
+        if n_codes == 1:
+            if self.errors is None:
+                height, name = np.arange(len(self.codes)), "position of the row"
+            else:
+                height, name = self.errors, self.error_name
+            return np.column_stack([self.codes, height]), ("latent code", name)
+        if n_codes == 2:
+            return self.codes, ("latent code 0", "latent code 1")
+        pca = PCA(2, svd_solver="full")  # the same picture each time
+        # Codes that are all the same have no variance to share.
+        with np.errstate(invalid="ignore"):
+            points = pca.fit_transform(self.codes)
+        shares = np.nan_to_num(pca.explained_variance_ratio_)
+        return points, [
+            f"principal component {i} of {n_codes} codes\n({share:.0%} of the variance)"
+            for i, share in enumerate(shares, start=1)
+        ]
+
+    def frame(self):
+        """Return the points as a table.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            One row a row: x and y as they are drawn, error (NaN where it is not known) and label
+            ("inlier", "outlier", or missing without labels).
+        """
+        import pandas as pd
+
+        points, _ = self._points_and_axis_names()
+        index = pd.RangeIndex(len(points))
+        return pd.DataFrame(
+            {
+                "x": points[:, 0],
+                "y": points[:, 1],
+                "error": pd.Series(self.errors, index=index, dtype="float64"),
+                "label": label_column(self.is_inlier, index),
+            }
+        )
