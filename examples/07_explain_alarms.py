@@ -1,0 +1,132 @@
+"""
+Explain alarms
+==============
+
+An alarm is the start of a question: what is wrong with this heartbeat? The error of a beat is a sum
+over its samples, so one can see where it comes from.
+"""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import train_test_split
+from sklearn.neighbors import LocalOutlierFactor
+from sklearn.pipeline import make_pipeline
+
+from skae import AutoencoderOutlierDetector, FitOnInliers
+from skae.datasets import fetch_ecg5000, make_heartbeats
+from skae.displays import ExplanationDisplay, LatentSpaceDisplay, ReconstructionDisplay
+from skae.inspection import explain
+from skae.preprocessing import GlobalMinMaxScaler
+
+# %%
+# The heartbeats
+# --------------
+# As a table with named columns, so that the names come back in the explanations.
+try:
+    X, y = fetch_ecg5000(return_X_y=True, n_retries=0)
+except (OSError, ValueError) as error:
+    print(f"The real heartbeats cannot be had here ({error}); synthesised ones are used instead.")
+    X, y = make_heartbeats(5000, anomaly_share=0.4, random_state=0)
+X = pd.DataFrame(X, columns=[f"t{position:03d}" for position in range(X.shape[1])])
+X_train, X_test, y_train, y_test = train_test_split(
+    X, y, train_size=2500, stratify=y, random_state=42
+)
+
+# %%
+# The detector
+# ------------
+# `GlobalMinMaxScaler` scales all samples alike, so that a large error is large in the picture too.
+network = AutoencoderOutlierDetector(epochs=60, validation_fraction=0.2, random_state=0)
+detector = FitOnInliers(make_pipeline(GlobalMinMaxScaler(), network)).fit(X_train, y_train)
+flagged = detector.predict(X_test) == -1
+print(
+    f"{flagged.sum()} of {len(X_test)} beats are flagged, {(y_test[flagged] == 1).sum()} wrongly."
+)
+
+# %%
+# Three alarms
+# ------------
+# The beat with the largest error, one in the middle of the alarms, and the worst false alarm.
+errors = pd.Series(-detector.score_samples(X_test), index=X_test.index)
+alarms = errors[flagged].sort_values(ascending=False)
+false_alarms = alarms.index.difference(X_test.index[y_test == -1], sort=False)
+chosen = [alarms.index[0], alarms.index[len(alarms) // 2], *false_alarms[:1]]
+beats = X_test.loc[chosen]
+explanation = explain(detector, beats, top=3)
+print(explanation.round(4).to_string(index=False))
+
+# %%
+# `contribution` is the part of the error that a sample makes up. `unusualness` compares it with
+# what that sample contributes in normal beats, here those that were held out of training: 1 is as
+# usual. A sample that is always hard to reconstruct contributes much and is not unusual.
+figures = Path("figures")
+figures.mkdir(exist_ok=True)
+
+
+def save(figure, name):
+    path = figures / f"{name}.png"
+    figure.savefig(path, dpi=120)
+    print(f"saved {path}")
+
+
+display = ExplanationDisplay.from_estimator(detector, beats, top=5)
+save(display.figure_, "07_explanation")
+
+# %%
+# The same beats as signals
+# -------------------------
+# Neighbouring samples are wrong together, so a signal says more than a list of samples. The dashed
+# line is the beat as the network would have it.
+display = ReconstructionDisplay.from_estimator(detector, beats)
+for panel in display.axes_:
+    panel.set_ylabel("voltage\n(standardised)")
+display.axes_[-1].set_xlabel("sample of the beat")
+save(display.figure_, "07_reconstruction")
+
+# %%
+# Where abnormal beats go wrong
+# -----------------------------
+# The contributions of all samples, summed over parts of the beat, for all true alarms. With the
+# unusualness one sees which parts are as they always are.
+true_alarms = X_test[flagged & (y_test == -1)]
+parts = explain(detector, true_alarms, top=None)
+parts["part"] = pd.cut(
+    parts["feature"].str[1:].astype(int),
+    [0, 35, 70, 105, 140],
+    right=False,
+    labels=["samples 0-34", "samples 35-69", "samples 70-104", "samples 105-139"],
+)
+by_part = parts.groupby("part", observed=True)
+table = pd.DataFrame(
+    {
+        "share of the error": by_part["contribution"].sum() / parts["contribution"].sum(),
+        "median unusualness": by_part["unusualness"].median(),
+    }
+)
+print(table.round(2).to_string())
+print(f"Most of the error of abnormal beats: {table['share of the error'].idxmax()}.")
+
+# %%
+# The latent space
+# ----------------
+# A network with two latent codes can be drawn as it is. On the left by label, on the right by
+# error. An abnormal beat may well get the codes of a normal one; then it is the error that tells.
+plane = AutoencoderOutlierDetector(latent_dim=2, epochs=60, random_state=0)
+plane = FitOnInliers(make_pipeline(GlobalMinMaxScaler(), plane)).fit(X_train, y_train)
+figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
+LatentSpaceDisplay.from_estimator(plane, X_test, y_test, ax=left)
+LatentSpaceDisplay.from_estimator(plane, X_test, ax=right)
+save(figure, "07_latent_space")
+
+# %%
+# How much can be told from the codes alone? LocalOutlierFactor judges them by those of normal
+# beats.
+neighbours = LocalOutlierFactor(novelty=True).fit(plane.transform(X_train[y_train == 1]))
+for name, scores in {
+    "error": plane.score_samples(X_test),
+    "codes alone": neighbours.score_samples(plane.transform(X_test)),
+}.items():
+    print(f"ROC-AUC of the {name}: {roc_auc_score(y_test == -1, -scores):.3f}")
