@@ -37,6 +37,14 @@ wheel: .venv/installed ## build the wheel and test what it installs, in an envir
 	.venv-wheel/bin/python -m pip install --quiet "$$(ls dist/*.whl)"
 	cd .venv-wheel && bin/python ../.ci/check_installed.py
 
+.PHONY: docs
+docs: .venv/installed-docs ## build the documentation, its examples run, into docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+.venv/installed-docs: .venv/installed
+	$(BIN)/python -m pip install --quiet --editable ".[docs]"
+	touch $@
+
 oldest: ## the conformance run on the oldest declared versions
 	test -e .venv-oldest/installed || { $(PYTHON) -m venv .venv-oldest \
 		&& .venv-oldest/bin/python -m pip install --quiet --editable ".[test]" --constraint tests/oldest.txt \
