@@ -1,9 +1,9 @@
 """Abnormal beats in long synthesised electrocardiograms, found by windows that slide over them.
 
 Trained on half an hour of normal signal, threshold from three hours of it (one of ten thousand
-samples above), judged on two hours with 2 % abnormal beats; each seed has strips of its own. A beat is found if any sample of it is flagged.
-A false alarm is a stretch of flagged samples farther than a window from every abnormal beat. Prints
-a table and writes results/ecg_strip.json.
+samples above), judged on two hours with 2 % abnormal beats; each seed has strips of its own. A beat
+is found if any sample of it is flagged. A false alarm is a stretch of flagged samples farther than
+a window from every abnormal beat. Prints a table and writes results/ecg_strip.json.
 """
 
 import os
