@@ -7,7 +7,7 @@ BIN := .venv/bin
 # TensorFlow tells of itself on import; whoever wants to hear it sets this to 0.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test slow lint wheel oldest clean
+.PHONY: demo test slow lint wheel oldest docs clean
 
 demo: .venv/installed ## find the abnormal heartbeats, beside IsolationForest
 	$(BIN)/python examples/01_find_abnormal_heartbeats.py
@@ -37,7 +37,6 @@ wheel: .venv/installed ## build the wheel and test what it installs, in an envir
 	.venv-wheel/bin/python -m pip install --quiet "$$(ls dist/*.whl)"
 	cd .venv-wheel && bin/python ../.ci/check_installed.py
 
-.PHONY: docs
 docs: .venv/installed-docs ## build the documentation, its examples run, into docs/_build/html
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
@@ -52,4 +51,4 @@ oldest: ## the conformance run on the oldest declared versions
 	.venv-oldest/bin/python -m pytest -n 2 tests/conformance
 
 clean:
-	rm -rf .venv .venv-wheel .venv-oldest dist figures
+	rm -rf .venv .venv-wheel .venv-oldest dist figures docs/_build docs/_gallery docs/auto_examples docs/generated

@@ -18,7 +18,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
-from skae.datasets import _ecg5000, _heartbeats, fetch_ecg5000, make_heartbeats
+from skae.datasets import _ecg5000, _heartbeats, fetch_ecg5000, make_ecg_strip, make_heartbeats
 
 FIRST_ROW = [-0.11252183, -2.8272038, -3.7738969, -4.3497511, -4.376041]
 
@@ -549,3 +549,54 @@ def test_task_is_neither_trivial_nor_hopeless():
     forest = make_pipeline(MinMaxScaler(), IsolationForest(random_state=0)).fit(normal)
     assert 0.85 < roc_auc_score(y_test, forest.score_samples(X_test)) < 0.99
     assert 0.95 < roc_auc_score(y_test, -linear_errors(normal, X_test)) < 0.995
+
+
+class TestStrip:
+    def test_shapes_and_labels(self):
+        X, y = make_ecg_strip(30.5, sampling_rate=100, anomaly_share=0.1, random_state=0)
+        assert X.shape == (3050, 1)
+        assert y.shape == (3050,)
+        assert set(y) == {-1, 1}
+        assert_array_equal(make_ecg_strip(30, anomaly_share=0, random_state=0)[1], 1)
+
+    def test_as_many_beats_as_asked_for(self):
+        X, y = make_ecg_strip(600, heart_rate=80, anomaly_share=0.05, random_state=0)
+        is_peak = (X[1:-1, 0] > 0.6) & (X[1:-1, 0] >= X[:-2, 0]) & (X[1:-1, 0] > X[2:, 0])
+        starts = np.flatnonzero(is_peak)
+        n_beats = 1 + np.sum(np.diff(starts) > 0.3 * 125)
+        assert n_beats == pytest.approx(800, rel=0.05)
+        planted = np.flatnonzero(np.diff(y) < 0)
+        assert len(planted) == pytest.approx(40, abs=2)
+
+    def test_there_is_a_normal_beat_between_two_abnormal_ones(self):
+        _, y = make_ecg_strip(600, anomaly_share=0.3, random_state=0)
+        edges = np.flatnonzero(np.diff(y)) + 1
+        lengths = np.diff(edges) / 125
+        assert lengths.min() > 0.4
+        assert lengths.max() < 60
+
+    def test_the_seed_decides(self):
+        first, again, other = (make_ecg_strip(20, random_state=seed)[0] for seed in (0, 0, 1))
+        assert_array_equal(first, again)
+        assert np.any(first != other)
+
+    def test_beats_are_those_of_heartbeats(self):
+        X, _ = make_ecg_strip(60, anomaly_share=0, random_state=0)
+        assert 0.8 < X.max() < 1.6
+        assert -0.8 < X.min() < -0.1
+        quiet = make_ecg_strip(0.5, random_state=0)[0]
+        assert quiet.shape == (62, 1)
+
+    @pytest.mark.parametrize(
+        "params",
+        [
+            {"duration": 0},
+            {"sampling_rate": 5},
+            {"heart_rate": 0},
+            {"anomaly_share": 0.5},
+            {"random_state": "x"},
+        ],
+    )
+    def test_parameters(self, params):
+        with pytest.raises(ValueError, match=f"'{next(iter(params))}' parameter"):
+            make_ecg_strip(**params)

@@ -5,7 +5,6 @@ import numpy as np
 # From the palette of Okabe and Ito, which colour-blind readers can tell apart.
 BLUE = "#0072B2"
 VERMILION = "#D55E00"
-BLACK = "#000000"
 
 
 def import_pyplot(caller):

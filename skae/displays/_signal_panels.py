@@ -1,6 +1,6 @@
 """Panels that show a row as a signal beside its reconstruction; they know arrays and axes only."""
 
-from skae.displays._drawing import BLACK, BLUE, VERMILION
+from skae.displays._drawing import BLUE, VERMILION, ink
 
 _INCHES_A_ROW = 2.0
 
@@ -40,9 +40,8 @@ def draw_shaded(panels, x, row, reconstruction, title):
 def draw_side_by_side(panels, x, row, reconstruction, title):
     """Draw a row, its reconstruction and what remains into three panels."""
     residual = row - reconstruction
-    for panel, values, color in zip(
-        panels, (row, reconstruction, residual), (BLUE, VERMILION, BLACK), strict=True
-    ):
+    colors = (BLUE, VERMILION, ink(panels[2]))
+    for panel, values, color in zip(panels, (row, reconstruction, residual), colors, strict=True):
         panel.plot(x, values, color=color)
         panel.margins(x=0.01)
     panels[2].fill_between(x, residual, 0.0, color=VERMILION, alpha=0.3, linewidth=0)
