@@ -395,6 +395,23 @@ class AutoencoderOutlierDetector(
             return 0.0
         return super()._chosen_noise(X)
 
+    def _checked_rule(self):
+        if self.error == _PROBABILITY and self.architecture != "vae":
+            raise ValueError(
+                f"error={_PROBABILITY!r} needs architecture='vae', whose codes have a "
+                f"distribution; got architecture={self.architecture!r}."
+            )
+        return super()._checked_rule()
+
+    def _check_goes_on(self, input_shape):
+        super()._check_goes_on(input_shape)
+        before = getattr(self._network.blueprint, "architecture", None)
+        if isinstance(self.architecture, str) and before != self.architecture:
+            raise ValueError(
+                f"warm_start=True goes on with {before or 'a network of your own'}, but "
+                f"architecture={self.architecture!r}: fit with warm_start=False to start anew."
+            )
+
     def _learn_errors(self, X, reconstruction):
         if self.error == _PROBABILITY:
             reconstruction = self._network.compiled.draws(X)
@@ -407,11 +424,6 @@ class AutoencoderOutlierDetector(
         return measure(self._fitted_error, X, self._network.compiled.draws(X))
 
     def _blueprint(self, X, input_shape, seed):
-        if self.error == _PROBABILITY and self.architecture != "vae":
-            raise ValueError(
-                f"error={_PROBABILITY!r} needs architecture='vae', whose codes have a "
-                f"distribution; got architecture={self.architecture!r}."
-            )
         if is_keras_model(self.architecture):
             return ConfigBlueprint.of_template(self.architecture, seed)
         if callable(self.architecture):
@@ -436,6 +448,9 @@ class AutoencoderOutlierDetector(
                 f"architecture={self.architecture!r} takes "
                 f"{sorted(known) or 'no'} architecture_params; got {unknown}."
             )
+        for name, value in given.items():
+            if not isinstance(value, Real) or not np.isfinite(value):
+                raise TypeError(f"architecture_params: {name} must be a number, got {value!r}.")
         return known | given
 
     def __sklearn_tags__(self):

@@ -35,7 +35,7 @@ class BuiltInBlueprint:
     def build(self, quick=True):
         """Build the network with the initial weights that its seed stands for.
 
-        What users get hold of is not `quick`: it is made of Keras' own layers only.
+        What users get hold of is not `quick`: Keras must be able to load it.
         """
         build = BUILDERS[self.architecture]
         return build(self.input_shape, **self.params, seed=self.seed, quick=quick)

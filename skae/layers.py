@@ -13,8 +13,8 @@ class GaussianLatent(keras.layers.Layer):
 
     In training the code is drawn from the Gaussian; otherwise it is its mean. The Kullback-Leibler
     divergence from a standard Gaussian, in nats, summed over the code and averaged over the batch,
-    is added to the loss with a weight [2]_, in units of the variance of the rows: the mean squared
-    error has that unit too, so one weight serves data on any scale.
+    is added to the loss with a weight [2]_, in units of the variance of the batch: the mean squared
+    error has that unit too, so one weight serves data on any scale. A batch of one row has none.
 
     The layer is called with a pair: what the layers before it make of the rows, and the rows
     themselves, both of shape (n_samples, ...).
@@ -87,7 +87,7 @@ class GaussianLatent(keras.layers.Layer):
     def posterior(self, hidden):
         """Return the means of the Gaussians and the logarithms of their variances."""
         both = keras.ops.matmul(hidden, self.kernel) + self.bias
-        return self.activation(both[:, : self.units]), both[:, self.units :]
+        return self.activation(both[..., : self.units]), both[..., self.units :]
 
     def call(self, inputs, training=False):
         """Return codes drawn from the Gaussians in training, otherwise their means."""

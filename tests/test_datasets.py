@@ -600,3 +600,7 @@ class TestStrip:
     def test_parameters(self, params):
         with pytest.raises(ValueError, match=f"'{next(iter(params))}' parameter"):
             make_ecg_strip(**params)
+
+    def test_not_one_sample(self):
+        with pytest.raises(ValueError, match="duration=0.001 is less than one sample"):
+            make_ecg_strip(0.001)

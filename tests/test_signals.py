@@ -132,6 +132,7 @@ class TestConv1d:
             ({"architecture_params": {"kernel": 3}}, ValueError, re.escape("'kernel_size', 'str")),
             ({"architecture_params": {"kernel_size": 0}}, ValueError, "kernel_size == 0, must be"),
             ({"architecture_params": {"strides": 1.5}}, TypeError, "strides must be an instance"),
+            ({"architecture_params": {"strides": [2]}}, TypeError, "strides must be a number"),
         ],
     )
     def test_unfit_parameters(self, params, error, message, normal):
@@ -181,7 +182,13 @@ class TestVariational:
         with pytest.raises(ValueError, match="needs architecture='vae'.*got architecture='dense'"):
             detector("dense", error="reconstruction_probability").fit(normal)
 
-    @pytest.mark.parametrize("beta", [-1.0, "large"])
+    @pytest.mark.parametrize("beta", [-1.0, "large", np.nan])
     def test_unfit_beta(self, beta, normal):
         with pytest.raises((ValueError, TypeError), match="beta"):
             detector("vae", architecture_params={"beta": beta}).fit(normal)
+
+    def test_warm_start_does_not_go_on_with_another_architecture(self, normal):
+        network = detector("dense", warm_start=True).fit(normal)
+        network.set_params(architecture="vae", error="reconstruction_probability")
+        with pytest.raises(ValueError, match="goes on with dense, but architecture='vae'"):
+            network.fit(normal)

@@ -193,7 +193,12 @@ def make_ecg_strip(
     (7500, 1)
     """
     random_state = check_random_state(random_state)
-    time = np.arange(round(duration * sampling_rate)) / sampling_rate
+    n_steps = round(duration * sampling_rate)
+    if n_steps == 0:
+        raise ValueError(
+            f"duration={duration} is less than one sample of sampling_rate={sampling_rate}."
+        )
+    time = np.arange(n_steps) / sampling_rate
     n_beats = 4 + int(np.ceil(1.2 * duration * heart_rate / 60))
     breathing = np.sin(2 * np.pi * np.arange(n_beats) / 4.3 + random_state.uniform(0, 2 * np.pi))
     rate = np.exp(0.03 * breathing + 0.02 * random_state.standard_normal(n_beats))
@@ -202,7 +207,7 @@ def make_ecg_strip(
     kind = np.full(n_beats, -1)
     abnormal = _apart(np.flatnonzero((peaks > 0) & (peaks < duration)), anomaly_share, random_state)
     kind[abnormal] = random_state.randint(len(_ABNORMALITIES), size=len(abnormal))
-    is_premature = np.isin(kind, [_ABNORMALITIES.index(kind) for kind in _PREMATURE])
+    is_premature = np.isin(kind, [_ABNORMALITIES.index(premature) for premature in _PREMATURE])
     peaks = peaks - is_premature * random_state.uniform(0.15, 0.35, n_beats) * cycles
     waves = _waves_of_kind(kind, random_state, rate=rate[:, None], spread=0.4)
     voltage = _wandering_baseline(time, random_state) + 0.02 * random_state.standard_normal(
@@ -216,7 +221,7 @@ def make_ecg_strip(
 def _apart(candidates, share, random_state):
     """Draw a share of the candidates, no two of them neighbours."""
     n_drawn = round(share * len(candidates))
-    drawn = random_state.choice(max(len(candidates) - n_drawn + 1, 0), n_drawn, replace=False)
+    drawn = random_state.choice(len(candidates) - n_drawn + 1, n_drawn, replace=False)
     return candidates[np.sort(drawn) + np.arange(n_drawn)]
 
 

@@ -192,6 +192,8 @@ class DetectionCurveDisplay:
         """
         import_pyplot(cls.__name__)
         errors = checked_numbers(errors, "errors")
+        if y is None:
+            raise ValueError("y is missing: precision and recall need the labels of the rows.")
         is_inlier = checked_labels(y, errors, inlier_label, outlier_label)
         if is_inlier.all() or not is_inlier.any():
             raise ValueError(

@@ -109,6 +109,11 @@ class ThresholdedOutlierDetector(OffsetMixin, InnerDetectorMixin):
             If the rule needs labels and y is missing or has one class only.
         """
         check_scores_samples(self.estimator)
+        if fit_params.get("groups") is not None:
+            raise ValueError(
+                "groups would reach the fit of the detector but not its scores, which set the "
+                "threshold: give rows that need no groups."
+            )
         rule, is_outlier = as_rule(self.rule), None
         if needs_labels(rule):
             is_outlier = self._is_outlier(rule, y)

@@ -8,8 +8,9 @@ from sklearn.base import BaseEstimator, OutlierMixin, clone
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skae._pipelines import fitted_offset
 from skae._sklearn_compat import HasMethods, Interval, StrOptions, _fit_context
-from skae.base import in_batches
+from skae.base import errors_in_batches, unchanged_on_failure
 from skae.meta._inner import check_scores_samples
 
 
@@ -57,6 +58,10 @@ class WindowedOutlierDetector(OutlierMixin, BaseEstimator):
     Take splitters that keep the order, such as :class:`~sklearn.model_selection.TimeSeriesSplit`.
     :class:`skae.FitOnInliers` would take rows out and join what is left: leave abnormal stretches
     out yourself, and name what is left by `groups`.
+
+    Windows overlap, so held-out windows that are drawn at random, as by `validation_fraction` or
+    by :class:`skae.ConformalOutlierDetector` inside, resemble the training windows too much. Hold
+    out a stretch of the series instead.
 
     Windows are views of the series, of which memory holds some thousands at a time. `fit` gives
     all of them to the estimator, without a copy too if there are no `groups`; what the estimator
@@ -118,19 +123,15 @@ class WindowedOutlierDetector(OutlierMixin, BaseEstimator):
             `width`.
         """
         check_scores_samples(self.estimator)
-        if self.stride > self.width:
-            raise ValueError(
-                f"stride={self.stride} is larger than width={self.width}: time steps would lie in "
-                "no window."
-            )
-        X, stretches = self._checked(X, groups, reset=True)
-        windows = _windows(X, self.width)
-        starts = [np.arange(start, stop, self.stride) for start, stop in self._starts(stretches)]
-        # One stretch is a view; of several, the windows that reach across a gap must be left out.
-        windows = windows[:: self.stride] if len(starts) == 1 else windows[np.concatenate(starts)]
-        estimator = clone(self.estimator).fit(windows)
-        self.offset_ = _offset(estimator)
-        self.estimator_ = estimator
+        with unchanged_on_failure(self):
+            X, stretches = self._checked(X, groups, reset=True)
+            self.estimator_ = clone(self.estimator).fit(self._training_windows(X, stretches), None)
+            self.offset_ = fitted_offset(self.estimator_)
+            if self.offset_ is None:
+                raise TypeError(
+                    "estimator must have an offset_ after fit, as scikit-learn's outlier detectors "
+                    f"have; {self.estimator_!r} has none."
+                )
         return self
 
     def score_samples(self, X, groups=None):
@@ -153,7 +154,9 @@ class WindowedOutlierDetector(OutlierMixin, BaseEstimator):
         starts = np.concatenate(
             [_covering(start, stop, self.stride) for start, stop in self._starts(stretches)]
         )
-        errors = in_batches(lambda rows: -self.estimator_.score_samples(windows[rows]), starts)
+        errors = errors_in_batches(
+            lambda rows: -self.estimator_.score_samples(windows[rows]), starts
+        )
         return -self._reduced(errors, starts, len(X))
 
     def decision_function(self, X, groups=None):
@@ -208,6 +211,11 @@ class WindowedOutlierDetector(OutlierMixin, BaseEstimator):
 
     def _checked(self, X, groups, reset=False):
         """Return the series as an array, and the first and last but one step of its stretches."""
+        if self.stride > self.width:
+            raise ValueError(
+                f"stride={self.stride} is larger than width={self.width}: time steps would lie in "
+                "no window."
+            )
         X = validate_data(
             self,
             X,
@@ -227,6 +235,10 @@ class WindowedOutlierDetector(OutlierMixin, BaseEstimator):
         if groups is not None:
             groups = column_or_1d(groups)
             check_consistent_length(X, groups)
+            if (groups != groups).any():
+                raise ValueError(
+                    "groups must name the stretch of each time step, but some are missing."
+                )
             edges = 1 + np.flatnonzero(groups[1:] != groups[:-1])
         edges = np.concatenate([[0], edges, [len(X)]])
         stretches = np.stack([edges[:-1], edges[1:]], axis=1)
@@ -240,6 +252,12 @@ class WindowedOutlierDetector(OutlierMixin, BaseEstimator):
                 "give a longer series, or a smaller width."
             )
         return X, stretches
+
+    def _training_windows(self, X, stretches):
+        windows = _windows(X, self.width)
+        starts = [np.arange(start, stop, self.stride) for start, stop in self._starts(stretches)]
+        # One stretch is a view; of several, the windows that reach across a gap must be left out.
+        return windows[:: self.stride] if len(starts) == 1 else windows[np.concatenate(starts)]
 
     def _starts(self, stretches):
         """Return the first start of a window in each stretch, and the one after the last."""
@@ -256,11 +274,6 @@ class WindowedOutlierDetector(OutlierMixin, BaseEstimator):
             counts[starts + step] += 1
         return reduced if self.reduce == "max" else reduced / counts
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = False
-        return tags
-
 
 def _windows(X, width):
     """Return all windows of a series as rows, a view of it: step after step, feature by feature."""
@@ -272,16 +285,3 @@ def _covering(start, stop, stride):
     """Return the starts of windows that leave no step out: every `stride` steps, and the last."""
     starts = np.arange(start, stop, stride)
     return starts if starts[-1] == stop - 1 else np.append(starts, stop - 1)
-
-
-def _offset(estimator):
-    """Return the offset of a fitted detector; a pipeline keeps it to its last step."""
-    detector = estimator
-    if not hasattr(detector, "offset_"):
-        detector = getattr(estimator, "_final_estimator", estimator)
-    if not hasattr(detector, "offset_"):
-        raise TypeError(
-            "estimator must have an offset_ after fit, as scikit-learn's outlier detectors have; "
-            f"{type(detector).__name__} has none."
-        )
-    return float(detector.offset_)

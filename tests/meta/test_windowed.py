@@ -13,11 +13,13 @@ from sklearn.base import BaseEstimator, OutlierMixin, clone
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, TimeSeriesSplit, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
+from sklearn.svm import OneClassSVM
 
 from skae import (
     AutoencoderOutlierDetector,
@@ -263,3 +265,54 @@ class TestBadInput:
         assert fitted.feature_names_in_.tolist() == ["lead I", "lead II"]
         with pytest.raises(ValueError, match="feature names should match"):
             fitted.predict(table[["lead II", "lead I"]])
+
+    def test_missing_groups(self):
+        groups = np.repeat([0.0, np.nan], 30)
+        with pytest.raises(ValueError, match="groups must name .*, but some are missing"):
+            detector().fit(SERIES, groups=groups)
+
+    def test_a_failed_refit_changes_nothing(self):
+        fitted = detector().fit(SERIES)
+        scores = fitted.score_samples(SERIES)
+        with pytest.raises(ValueError, match="fewer than"):
+            fitted.fit(SERIES[:3, :1])
+        np.testing.assert_array_equal(fitted.score_samples(SERIES), scores)
+
+    def test_stride_set_too_large_after_fit(self):
+        fitted = detector().fit(SERIES).set_params(stride=9)
+        with pytest.raises(ValueError, match="stride=9 is larger than width=4"):
+            fitted.score_samples(SERIES)
+
+    def test_groups_that_a_rule_would_not_see(self):
+        outer = ThresholdedOutlierDetector(detector(), "quantile")
+        with pytest.raises(ValueError, match="groups would reach the fit of the detector but not"):
+            outer.fit(SERIES, groups=np.repeat([0, 1], 30))
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        OneClassSVM(),
+        make_pipeline(MinMaxScaler(), make_pipeline(MinMaxScaler(), OneClassSVM())),
+        FrozenEstimator(IsolationForest(n_estimators=5, random_state=0).fit(SERIES.reshape(-1, 8))),
+    ],
+)
+def test_the_offset_is_found_wherever_it_is(estimator):
+    fitted = detector(estimator=estimator).fit(SERIES)
+    inner = fitted.estimator_
+    windows = SERIES[:4].reshape(1, -1)
+    decision = inner.score_samples(windows) - fitted.offset_
+    np.testing.assert_allclose(decision, inner.decision_function(windows))
+
+
+def test_windows_that_score_nan_are_outliers():
+    class Unsure(LargestValue):
+        def score_samples(self, X):
+            return np.where(X.max(axis=1) > 0.99, np.nan, super().score_samples(X))
+
+    fitted = detector(estimator=Unsure()).fit(SERIES)
+    flagged = fitted.predict(SERIES) == -1
+    is_large = SERIES.max(axis=1) > 0.99
+    assert is_large.any()
+    assert flagged[is_large].all()
+    assert not flagged.all()
