@@ -1,4 +1,4 @@
-"""The few names that scikit-learn keeps to itself and skae needs, in one place."""
+"""What scikit-learn keeps to itself and skae needs, in one place."""
 
 from sklearn.base import _fit_context
 from sklearn.metrics._scorer import _BaseScorer
@@ -16,6 +16,7 @@ from sklearn.utils._set_output import _safe_set_output
 from sklearn.utils.validation import _check_sample_weight
 
 __all__ = [
+    "DocumentationLinkMixin",
     "HasMethods",
     "Interval",
     "StrOptions",
@@ -30,3 +31,18 @@ __all__ = [
     "validate_parameter_constraints",
     "validate_params",
 ]
+
+# Public modules of estimators; those of other modules are public in `skae` itself.
+_MODULES_WITH_ESTIMATORS = ("skae.preprocessing", "skae.thresholds")
+
+
+class DocumentationLinkMixin:
+    """Makes an estimator's HTML representation link to its own page of skae's documentation."""
+
+    _doc_link_module = "skae"
+    _doc_link_template = "https://skae.readthedocs.io/en/stable/generated/{page}.html"
+
+    def _doc_link_url_param_generator(self):
+        module = type(self).__module__
+        public = module if module in _MODULES_WITH_ESTIMATORS else "skae"
+        return {"page": f"{public}.{type(self).__name__}"}

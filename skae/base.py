@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils.validation import check_is_fitted
 
-from skae._sklearn_compat import Interval, StrOptions
+from skae._sklearn_compat import DocumentationLinkMixin, Interval, StrOptions
 from skae.errors import NAMED_ERRORS, feature_errors, mean_feature_errors, row_errors
 from skae.residuals import RESIDUAL_ERRORS
 from skae.thresholds import RULE_CONSTRAINTS, as_rule, needs_labels
@@ -62,7 +62,7 @@ class OffsetMixin:
         return np.where(self.decision_function(X) < 0, -1, 1)
 
 
-class ReconstructionErrorDetector(OffsetMixin, OutlierMixin, BaseEstimator):
+class ReconstructionErrorDetector(DocumentationLinkMixin, OffsetMixin, OutlierMixin, BaseEstimator):
     """Base class of detectors that score a row by its reconstruction error.
 
     A subclass has the parameters `error`, `threshold` and `contamination`.

@@ -8,12 +8,14 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skae._sklearn_compat import _fit_context
+from skae._sklearn_compat import DocumentationLinkMixin, _fit_context
 
 __all__ = ["GlobalMinMaxScaler"]
 
 
-class GlobalMinMaxScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+class GlobalMinMaxScaler(
+    DocumentationLinkMixin, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
+):
     """Scale all features by one minimum and one maximum, those of the whole training data.
 
     Where the features are samples of one signal, this keeps its shape, which

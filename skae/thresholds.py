@@ -21,7 +21,13 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.metrics import precision_recall_curve, roc_curve
 from sklearn.utils import check_array
 
-from skae._sklearn_compat import HasMethods, Interval, StrOptions, validate_parameter_constraints
+from skae._sklearn_compat import (
+    DocumentationLinkMixin,
+    HasMethods,
+    Interval,
+    StrOptions,
+    validate_parameter_constraints,
+)
 
 __all__ = [
     "FBeta",
@@ -44,7 +50,7 @@ _MAD_TO_STD = 1.4826
 _FEWEST_EXCESSES = 10
 
 
-class ThresholdRule(BaseEstimator):
+class ThresholdRule(DocumentationLinkMixin, BaseEstimator):
     """Base class of the rules: a rule only says how checked errors become a threshold."""
 
     _parameter_constraints: dict = {}

@@ -6,10 +6,12 @@ import sys
 import textwrap
 from importlib import import_module
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
+from sklearn.base import BaseEstimator
 
 import skae
 
@@ -73,3 +75,34 @@ def test_the_readme_finds_anomalies():
     exec(blocks_of((ROOT / "README.md").read_text())[0], names)
     alarms, abnormal = names["alarms"], names["y"][1000:] == -1
     assert alarms[abnormal].mean() > 3 * alarms[~abnormal].mean()
+
+
+def public_estimators():
+    """Return the page that the reference has for each public estimator of skae, with the class."""
+    modules = [skae, skae.preprocessing, skae.thresholds]
+    named = {f"{m.__name__}.{name}": getattr(m, name) for m in modules for name in m.__all__}
+    return {
+        page: found
+        for page, found in named.items()
+        if isinstance(found, type) and issubclass(found, BaseEstimator)
+    }
+
+
+@pytest.mark.parametrize(
+    ("page", "estimator"),
+    public_estimators().items(),
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_html_repr_links_to_the_page_of_the_reference(page, estimator):
+    needed = {"estimator": skae.AutoencoderOutlierDetector(), "width": 20}
+    parameters = signature(estimator).parameters
+    made = estimator(**{name: value for name, value in needed.items() if name in parameters})
+    *_, address = re.findall(r'documentation = "(.*)"', (ROOT / "pyproject.toml").read_text(), re.I)
+    assert f'href="{address}/en/stable/generated/{page}.html' in made._repr_html_()
+
+
+def test_html_repr_of_a_users_subclass_links_to_no_page():
+    class Mine(skae.thresholds.MeanStd):
+        pass
+
+    assert "readthedocs" not in Mine()._repr_html_()

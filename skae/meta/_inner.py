@@ -6,7 +6,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skae._sklearn_compat import _safe_indexing, _safe_set_output
+from skae._sklearn_compat import DocumentationLinkMixin, _safe_indexing, _safe_set_output
 
 
 def _inner_has(name):
@@ -39,7 +39,7 @@ def sliced_params(X, fit_params, rows):
     return sliced
 
 
-class InnerDetectorMixin(OutlierMixin, BaseEstimator):
+class InnerDetectorMixin(DocumentationLinkMixin, OutlierMixin, BaseEstimator):
     """Base class of meta-estimators with an `estimator` that `fit` turns into `estimator_`."""
 
     @property

@@ -9,12 +9,18 @@ from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skae._pipelines import fitted_offset
-from skae._sklearn_compat import HasMethods, Interval, StrOptions, _fit_context
+from skae._sklearn_compat import (
+    DocumentationLinkMixin,
+    HasMethods,
+    Interval,
+    StrOptions,
+    _fit_context,
+)
 from skae.base import errors_in_batches, unchanged_on_failure
 from skae.meta._inner import check_scores_samples
 
 
-class WindowedOutlierDetector(OutlierMixin, BaseEstimator):
+class WindowedOutlierDetector(DocumentationLinkMixin, OutlierMixin, BaseEstimator):
     """Meta-estimator that scores each time step of a series by the windows that it lies in.
 
     A row of X is a time step. The series is cut into overlapping windows, each of which is a row
