@@ -36,11 +36,13 @@ from skae.displays import ErrorDistributionDisplay, ReconstructionDisplay
 # synthesised ones stand in for them.
 try:
     X, y = fetch_ecg5000(return_X_y=True, n_retries=0)
+    unit = "standardised"
     print(f"{len(X)} real heartbeats of ECG5000.")
 except (OSError, ValueError) as error:
     print(f"The real heartbeats of ECG5000 cannot be had here: {error}\n")
     print("Synthesised heartbeats are used instead; the numbers below say nothing of real ones.")
     X, y = make_heartbeats(5000, anomaly_share=0.4, random_state=0)
+    unit = "mV"
 
 X_train, X_test, y_train, y_test = train_test_split(
     X, y, test_size=0.2, stratify=y, random_state=42
@@ -107,7 +109,9 @@ def save(figure, name):
 
 
 some = [np.flatnonzero(y_test == label)[0] for label in (1, -1)]
-display = ReconstructionDisplay.from_estimator(fitted["autoencoder"], X_test[some])
+display = ReconstructionDisplay.from_estimator(
+    fitted["autoencoder"], X_test[some], value_name=f"voltage ({unit})"
+)
 save(display.figure_, "01_reconstruction")
 
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")

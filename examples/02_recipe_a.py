@@ -50,11 +50,13 @@ from skae.displays import (
 # synthesised ones stand in for them.
 try:
     X, y = fetch_ecg5000(return_X_y=True, n_retries=0)
+    unit = "standardised"
     print(f"{len(X)} real heartbeats of ECG5000.")
 except (OSError, ValueError) as error:
     print(f"The real heartbeats of ECG5000 cannot be had here ({error}).")
     print("Synthesised heartbeats are used instead: the figures below say nothing of real ones.")
     X, y = make_heartbeats(5000, anomaly_share=0.4, random_state=0)
+    unit = "mV"
 
 X_train, X_test, y_train, y_test = train_test_split(
     X, y, test_size=0.2, stratify=y, random_state=42
@@ -75,7 +77,7 @@ def save(figure, name):
 
 figure, ax = plt.subplots(figsize=(7, 3), layout="constrained")
 ax.plot(X_train[y_train == 1][0])
-ax.set(title="A beat labelled normal", xlabel="sample of the beat", ylabel="amplitude")
+ax.set(title="A beat labelled normal", xlabel="sample of the beat", ylabel=f"voltage ({unit})")
 save(figure, "sample_beat")
 
 # %%
@@ -197,7 +199,9 @@ save(figure, "confusion")
 # A normal and an abnormal beat, in the units of the heartbeats: the display takes the scaling back.
 # The error in the title is that of the scaled beat, which the threshold is about.
 beats = np.stack([X_test[y_test == label][0] for label in (1, -1)])
-display = ReconstructionDisplay.from_estimator(detector, beats, residual=True)
+display = ReconstructionDisplay.from_estimator(
+    detector, beats, value_name=f"voltage ({unit})", residual=True
+)
 display.figure_.suptitle("A beat labelled normal (above) and one labelled abnormal (below)")
 save(display.figure_, "reconstruction")
 

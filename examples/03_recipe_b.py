@@ -35,11 +35,13 @@ from skae.preprocessing import GlobalMinMaxScaler
 # synthesised ones stand in for them.
 try:
     X, y = fetch_ecg5000(return_X_y=True, n_retries=0)
+    unit = "standardised"
     print(f"{len(X)} real heartbeats of ECG5000.")
 except (OSError, ValueError) as error:
     print(f"The real heartbeats of ECG5000 cannot be had here ({error}).")
     print("Synthesised heartbeats are used instead: the figures below say nothing of real ones.")
     X, y = make_heartbeats(5000, anomaly_share=0.4, random_state=0)
+    unit = "mV"
 
 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.2, random_state=21)
 print(f"{(y_train == 1).sum()} normal beats to train on, {len(y_test)} beats to judge.")
@@ -61,7 +63,7 @@ figure, axes = plt.subplots(1, 2, figsize=(10, 3.2), sharey=True, layout="constr
 for ax, beat, label in zip(axes, beats, ("normal", "abnormal"), strict=True):
     ax.plot(beat)
     ax.set(title=f"A beat labelled {label}", xlabel="sample of the beat")
-axes[0].set_ylabel("amplitude")
+axes[0].set_ylabel(f"voltage ({unit})")
 save(figure, "beats")
 
 
@@ -123,7 +125,7 @@ save(display.figure_, "training")
 # -----------------------------------
 # The normal and the abnormal beat from above, in the units of the heartbeats. The error in the
 # title is that of the scaled beat, which the threshold is about.
-display = ReconstructionDisplay.from_estimator(detector, beats)
+display = ReconstructionDisplay.from_estimator(detector, beats, value_name=f"voltage\n({unit})")
 for ax, label in zip(display.axes_, ("normal", "abnormal"), strict=True):
     ax.set_title(f"Labelled {label}, {ax.get_title(loc='left')}", loc="left", fontsize="medium")
 save(display.figure_, "reconstruction")

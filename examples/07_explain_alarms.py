@@ -27,9 +27,11 @@ from skae.preprocessing import GlobalMinMaxScaler
 # As a table with named columns, so that the names come back in the explanations.
 try:
     X, y = fetch_ecg5000(return_X_y=True, n_retries=0)
+    unit = "standardised"
 except (OSError, ValueError) as error:
     print(f"The real heartbeats cannot be had here ({error}); synthesised ones are used instead.")
     X, y = make_heartbeats(5000, anomaly_share=0.4, random_state=0)
+    unit = "mV"
 X = pd.DataFrame(X, columns=[f"t{position:03d}" for position in range(X.shape[1])])
 X_train, X_test, y_train, y_test = train_test_split(
     X, y, train_size=2500, stratify=y, random_state=42
@@ -80,9 +82,7 @@ save(display.figure_, "07_explanation")
 # -------------------------
 # Neighbouring samples are wrong together, so a signal says more than a list of samples. The dashed
 # line is the beat as the network would have it.
-display = ReconstructionDisplay.from_estimator(detector, beats)
-for panel in display.axes_:
-    panel.set_ylabel("voltage\n(standardised)")
+display = ReconstructionDisplay.from_estimator(detector, beats, value_name=f"voltage\n({unit})")
 display.axes_[-1].set_xlabel("sample of the beat")
 save(display.figure_, "07_reconstruction")
 

@@ -29,9 +29,11 @@ from skae.model_selection import StratifiedOutlierKFold
 # --------------
 try:
     X, y = fetch_ecg5000(return_X_y=True, n_retries=0)
+    unit = "standardised"
 except (OSError, ValueError) as error:
     print(f"The real heartbeats cannot be had here ({error}); synthesised ones are used instead.")
     X, y = make_heartbeats(5000, anomaly_share=0.4, random_state=0)
+    unit = "mV"
 X_train, X_test, y_train, y_test = train_test_split(
     X, y, train_size=1500, stratify=y, random_state=42
 )
@@ -204,7 +206,7 @@ figure, axes = plt.subplots(
 )
 for ax, (name, detector) in zip(axes, fitted.items(), strict=True):
     ReconstructionDisplay.from_estimator(detector, beat, ax=[ax])
-    ax.set(xlabel="", ylabel="voltage\n(standardised)")
+    ax.set(xlabel="", ylabel=f"voltage\n({unit})")
     ax.set_title(f"{name}: error {-detector.score_samples(beat)[0]:.3g}", loc="left")
     ax.get_legend().remove()
 axes[-1].set_xlabel("sample of the beat")

@@ -63,3 +63,14 @@ def line_style(style, kwargs):
 
     # "c" and "color" are the same to the user, but matplotlib takes only one of them.
     return {**style, **normalize_kwargs(kwargs, Line2D)}
+
+
+def scatter_style(style, kwargs):
+    """Return the style of points: the user's wishes go first, under whichever name."""
+    from matplotlib.cbook import normalize_kwargs
+    from matplotlib.collections import PathCollection
+
+    wishes = normalize_kwargs(kwargs, PathCollection)
+    if "c" in wishes:
+        style = {name: value for name, value in style.items() if name != "color"}
+    return {**style, **wishes}

@@ -132,8 +132,8 @@ class DetectionCurveDisplay:
         import_pyplot(cls.__name__)
         errors = errors_of(estimator, X, cls.__name__)
         return cls.from_predictions(
-            y,
             errors,
+            y,
             threshold=threshold_of(estimator, X, errors),
             inlier_label=inlier_label,
             outlier_label=outlier_label,
@@ -146,8 +146,8 @@ class DetectionCurveDisplay:
     @classmethod
     def from_predictions(
         cls,
-        y,
         errors,
+        y,
         *,
         threshold=None,
         inlier_label="auto",
@@ -161,11 +161,11 @@ class DetectionCurveDisplay:
 
         Parameters
         ----------
-        y : array-like of shape (n_samples,)
-            Labels of the rows.
         errors : array-like of shape (n_samples,)
             The error of each row: the larger, the less normal. Of a scikit-learn detector, minus
             its `score_samples`.
+        y : array-like of shape (n_samples,)
+            Labels of the rows.
         threshold : float, default=None
             The threshold chosen: rows with larger errors are called outliers. Of a scikit-learn
             detector, minus its `offset_`. None draws no line.

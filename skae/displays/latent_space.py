@@ -7,7 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skae._pipelines import error_name as error_name_of
 from skae._pipelines import split_pipeline, transformed
-from skae.displays._drawing import figure_and_axes, import_pyplot, ink
+from skae.displays._drawing import figure_and_axes, import_pyplot, ink, scatter_style
 from skae.displays._rows import (
     checked_labels,
     checked_numbers,
@@ -197,7 +197,8 @@ class LatentSpaceDisplay:
     def plot(self, ax=None, **kwargs):
         """Draw a point for each row.
 
-        Errors with a long tail are on a logarithmic scale. Pass a `norm` for another one.
+        Errors with a long tail are on a logarithmic scale. Pass a `norm` for another one. A colour
+        of your own (`c` or `color`) takes the place of those for errors and classes.
 
         Parameters
         ----------
@@ -214,7 +215,8 @@ class LatentSpaceDisplay:
         points, names = self._points_and_axis_names()
         self.colorbar_ = None
         # A single code is drawn against the error, which needs no colour then.
-        if self.is_inlier is None and self.errors is not None and self.codes.shape[1] > 1:
+        is_colour_free = self.is_inlier is None and not {"c", "color"} & kwargs.keys()
+        if is_colour_free and self.errors is not None and self.codes.shape[1] > 1:
             self._draw_by_error(points, kwargs)
         else:
             self._draw_by_class(points, kwargs)
@@ -226,19 +228,18 @@ class LatentSpaceDisplay:
         order = np.argsort(self.errors, kind="stable")
         # A thin edge keeps the ends of the colour map apart from the background, whichever it is;
         # markers such as "x" have none.
-        edge = {} if "marker" in kwargs else {"edgecolors": ink(self.ax_), "linewidths": 0.3}
+        edge = {} if "marker" in kwargs else {"edgecolor": ink(self.ax_), "linewidth": 0.3}
         norm = "log" if has_long_tail(self.errors) else None
-        style = {"s": 16, "norm": norm, **edge, **kwargs}
+        style = scatter_style({"s": 16, "norm": norm, **edge}, kwargs)
         x, y = points[order].T
         self.points_ = [self.ax_.scatter(x, y, c=self.errors[order], **style)]
         self.colorbar_ = self.figure_.colorbar(self.points_[0], ax=self.ax_, label=self.error_name)
 
     def _draw_by_class(self, points, kwargs):
-        style = {"s": 16, "alpha": 0.8}
-        self.points_ = [
-            self.ax_.scatter(*points[rows].T, **{"color": color, "label": label, **style, **kwargs})
-            for label, rows, color in classes(self.is_inlier, len(points))
-        ]
+        self.points_ = []
+        for label, rows, color in classes(self.is_inlier, len(points)):
+            style = {"s": 16, "alpha": 0.8, "color": color, "label": label}
+            self.points_.append(self.ax_.scatter(*points[rows].T, **scatter_style(style, kwargs)))
         if self.is_inlier is not None:
             self.ax_.legend()
         if self.codes.shape[1] == 1 and self.errors is not None and has_long_tail(self.errors):

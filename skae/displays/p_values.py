@@ -7,7 +7,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skae._pipelines import _inside, transformed
-from skae.displays._drawing import figure_and_axes, import_pyplot, ink
+from skae.displays._drawing import figure_and_axes, import_pyplot, ink, scatter_style
 from skae.displays._rows import checked_labels, checked_numbers, classes, label_column
 from skae.meta.conformal import _discoveries
 
@@ -219,9 +219,8 @@ class PValueDisplay:
         self.points_ = []
         for label, rows, color in classes(self.is_inlier, len(ranks)):
             style = {"s": 12, "color": color, "label": label, "zorder": 3}
-            self.points_.append(
-                self.ax_.scatter(ranks[rows], self.p_values[rows], **style | kwargs)
-            )
+            style = scatter_style(style, kwargs)
+            self.points_.append(self.ax_.scatter(ranks[rows], self.p_values[rows], **style))
         self.uniform_line_ = self._draw_line(1.0, ":", "uniform (normal rows)")
         self.alpha_line_ = None
         if self.alpha is not None:

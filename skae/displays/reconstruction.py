@@ -12,7 +12,8 @@ from skae.displays._drawing import given_axes, import_pyplot
 from skae.displays._rows import check_few_rows
 from skae.displays._signal_panels import draw_legend, draw_shaded, draw_side_by_side, signal_panels
 
-_DETECTORS_UNITS = "transformed value"
+# By whether the values are in the units of X.
+_AUTO_VALUE_NAMES = {True: "value", False: "transformed value"}
 
 
 class ReconstructionDisplay:
@@ -93,7 +94,9 @@ class ReconstructionDisplay:
         self.error_name = error_name
 
     @classmethod
-    def from_estimator(cls, estimator, X, *, residual=False, sample_rate=None, ax=None):
+    def from_estimator(
+        cls, estimator, X, *, value_name="auto", residual=False, sample_rate=None, ax=None
+    ):
         """Draw rows and what a fitted detector makes of them.
 
         Values are in the units of X: what a pipeline did to them before the detector is taken
@@ -108,6 +111,9 @@ class ReconstructionDisplay:
             inside.
         X : array-like of shape (n_samples, n_features)
             The few rows to show. Names in a DataFrame's index go into the titles.
+        value_name : str, default="auto"
+            Label of the vertical axes, such as "voltage (mV)". "auto" is "value", or "transformed
+            value" where the rows are drawn as the detector sees them.
         residual : bool, default=False
             Whether original, reconstruction and residual stand side by side, instead of original
             and reconstruction in one panel.
@@ -149,7 +155,7 @@ class ReconstructionDisplay:
             is_inlier=estimator.predict(X) == 1,
             row_names=_row_names(X),
             feature_names=getattr(X, "columns", None) if is_back else None,
-            value_name="value" if is_back else _DETECTORS_UNITS,
+            value_name=value_name if value_name != "auto" else _AUTO_VALUE_NAMES[is_back],
             error_name=error_name(estimator).removeprefix("reconstruction "),
         )
         return display.plot(ax, residual=residual, sample_rate=sample_rate)

@@ -29,7 +29,7 @@ def height_at(line, threshold):
 
 
 def test_lines():
-    display = DetectionCurveDisplay.from_predictions(LABELS, ERRORS, threshold=2.5)
+    display = DetectionCurveDisplay.from_predictions(ERRORS, LABELS, threshold=2.5)
     precision, recall = display.lines_
     for line in display.lines_:
         np.testing.assert_array_equal(line.get_xdata(), ERRORS)
@@ -58,7 +58,7 @@ def test_lines():
     ],
 )
 def test_what_the_threshold_comes_to(threshold, remark):
-    display = DetectionCurveDisplay.from_predictions(LABELS, ERRORS, threshold=threshold)
+    display = DetectionCurveDisplay.from_predictions(ERRORS, LABELS, threshold=threshold)
     assert legend_of(display)[2] == f"threshold {threshold}{remark}"
 
 
@@ -85,7 +85,7 @@ def test_the_curves_are_those_of_predict(estimator, heartbeats):
 
 
 def test_no_line_where_there_is_no_threshold():
-    display = DetectionCurveDisplay.from_predictions(LABELS, ERRORS)
+    display = DetectionCurveDisplay.from_predictions(ERRORS, LABELS)
     assert display.threshold_line_ is None
     assert len(display.ax_.lines) == 2
     assert legend_of(display) == ["precision", "recall"]
@@ -95,28 +95,28 @@ def test_other_label_codings():
     labels = np.where(np.array(LABELS) == 1, "normal", "ill")
     draw = DetectionCurveDisplay.from_predictions
     for named in ({"inlier_label": "normal"}, {"outlier_label": "ill"}):
-        assert draw(labels, ERRORS, **named).recall.tolist() == [1, 1, 0.5, 0.5]
+        assert draw(ERRORS, labels, **named).recall.tolist() == [1, 1, 0.5, 0.5]
     with pytest.raises(ValueError, match="do not say what is normal"):
-        draw(labels, ERRORS)
+        draw(ERRORS, labels)
 
 
 def test_equal_errors_are_seen():
-    display = DetectionCurveDisplay.from_predictions(LABELS, np.ones(4))
+    display = DetectionCurveDisplay.from_predictions(np.ones(4), LABELS)
     assert [line.get_marker() for line in display.lines_] == ["o", "o"]
     assert display.frame().to_numpy().tolist() == [[1, 0.5, 1]]
 
 
 def test_heavy_tails_take_a_logarithmic_axis():
     draw = DetectionCurveDisplay.from_predictions
-    assert draw(LABELS, np.exp(np.array(ERRORS) * 3)).ax_.get_xscale() == "log"
-    assert draw(LABELS, ERRORS, log_x=True).ax_.get_xscale() == "log"
-    assert draw(LABELS, [1, 2, 3, 400], log_x=False).ax_.get_xscale() == "linear"
+    assert draw(np.exp(np.array(ERRORS) * 3), LABELS).ax_.get_xscale() == "log"
+    assert draw(ERRORS, LABELS, log_x=True).ax_.get_xscale() == "log"
+    assert draw([1, 2, 3, 400], LABELS, log_x=False).ax_.get_xscale() == "linear"
     with pytest.raises(ValueError, match="1 of 4 are: use log_x=False"):
-        draw(LABELS, [0, 1, 2, 3], log_x=True)
+        draw([0, 1, 2, 3], LABELS, log_x=True)
 
 
 def test_frame():
-    frame = DetectionCurveDisplay.from_predictions(LABELS, ERRORS).frame()
+    frame = DetectionCurveDisplay.from_predictions(ERRORS, LABELS).frame()
     assert frame.columns.to_list() == ["threshold", "precision", "recall"]
     assert frame["threshold"].to_list() == ERRORS
     assert frame["recall"].to_list() == [1, 1, 0.5, 0.5]
@@ -125,7 +125,7 @@ def test_frame():
 def test_drawing_on_given_axes():
     _, ax = plt.subplots()
     display = DetectionCurveDisplay.from_predictions(
-        LABELS, ERRORS, ax=ax, error_name="distance (m)", lw=3, ls=":"
+        ERRORS, LABELS, ax=ax, error_name="distance (m)", lw=3, ls=":"
     )
     assert display.ax_ is ax
     assert ax.get_xlabel() == "threshold of the distance (m)"

@@ -26,7 +26,7 @@ FACTORIES = [
     (LatentSpaceDisplay.from_estimator, (None, None)),
     (LatentSpaceDisplay.from_predictions, ([[1.0]],)),
     (DetectionCurveDisplay.from_estimator, (None, None, None)),
-    (DetectionCurveDisplay.from_predictions, ([1, -1], [1.0, 2.0])),
+    (DetectionCurveDisplay.from_predictions, ([1.0, 2.0], [1, -1])),
     (ExplanationDisplay.from_estimator, (None, None)),
     (ExplanationDisplay.from_explanation, (None,)),
     (PValueDisplay.from_estimator, (None, None)),
@@ -73,7 +73,7 @@ def draw_all():
         ErrorDistributionDisplay.from_predictions([1.0, 2.0], [1, -1], threshold=1.5),
         ReconstructionDisplay.from_predictions([[1.0, 2.0]], [[1.0, 1.0]]),
         LatentSpaceDisplay.from_predictions([[1.0, 2.0], [2.0, 1.0]], errors=[1.0, 2.0]),
-        DetectionCurveDisplay.from_predictions([1, -1], [1.0, 2.0], threshold=1.5),
+        DetectionCurveDisplay.from_predictions([1.0, 2.0], [1, -1], threshold=1.5),
         ExplanationDisplay.from_explanation(table),
         PValueDisplay.from_predictions([0.1, 0.2], alpha=0.5),
     ]

@@ -128,6 +128,25 @@ def test_frame():
     assert bare[["error", "label"]].isna().all(axis=None)
 
 
+def test_a_colour_of_the_users_own():
+    (points,) = LatentSpaceDisplay.from_predictions(CODES, errors=ERRORS, color="green").points_
+    assert tuple(points.get_facecolor()[0][:3]) == to_rgba("green")[:3]
+    display = LatentSpaceDisplay.from_predictions(CODES, errors=ERRORS, c=ERRORS)
+    assert display.colorbar_ is None
+    np.testing.assert_array_equal(display.points_[0].get_array(), ERRORS)
+    for points in LatentSpaceDisplay.from_predictions(CODES, LABELS, c="green").points_:
+        assert tuple(points.get_facecolor()[0][:3]) == to_rgba("green")[:3]
+
+
+@pytest.mark.parametrize("name", ["edgecolor", "edgecolors", "ec"])
+def test_edges_under_any_name(name):
+    (points,) = LatentSpaceDisplay.from_predictions(
+        CODES, errors=ERRORS, **{name: "red", "lw": 2}
+    ).points_
+    assert tuple(points.get_edgecolor()[0]) == to_rgba("red")
+    assert points.get_linewidth() == [2]
+
+
 def test_drawing_on_given_axes():
     _, ax = plt.subplots()
     display = LatentSpaceDisplay.from_predictions(CODES, LABELS, ax=ax, s=50, marker="x")

@@ -3,6 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgba
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
 from sklearn.exceptions import NotFittedError
@@ -117,9 +118,10 @@ def test_frame():
 
 def test_drawing_on_given_axes():
     _, ax = plt.subplots()
-    display = PValueDisplay.from_predictions(P_VALUES, ax=ax, s=50)
+    display = PValueDisplay.from_predictions(P_VALUES, ax=ax, s=50, c="green")
     assert display.ax_ is ax
     assert display.points_[0].get_sizes().tolist() == [50]
+    assert tuple(display.points_[0].get_facecolor()[0]) == to_rgba("green")
     with pytest.raises(TypeError, match="draws on one matplotlib axes"):
         display.plot([1, 2])
 

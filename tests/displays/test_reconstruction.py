@@ -84,6 +84,8 @@ def test_units_of_the_detector_where_there_is_no_way_back(heartbeats, make_detec
     np.testing.assert_allclose(display.X, np.log1p(X[:1]))
     np.testing.assert_allclose(display.X_reconstructed, estimator[1].reconstruct(np.log1p(X[:1])))
     assert display.axes_[0].get_ylabel() == "transformed value"
+    display = ReconstructionDisplay.from_estimator(estimator, X[:1], value_name="log voltage")
+    assert display.axes_[0].get_ylabel() == "log voltage"
 
 
 def test_names_of_a_data_frame(heartbeats, make_detector):
