@@ -34,7 +34,7 @@ def inlier_mask(y, inlier_label="auto", outlier_label="auto"):
     distinct = list(dict.fromkeys(labels.tolist()))
     if any(label is None or is_scalar_nan(label) or is_pandas_na(label) for label in distinct):
         raise ValueError("y has missing values: drop those rows, or give them a label.")
-    named_inlier, named_outlier = not _is_auto(inlier_label), not _is_auto(outlier_label)
+    named_inlier, named_outlier = not is_auto(inlier_label), not is_auto(outlier_label)
     if named_inlier and named_outlier:
         raise ValueError(
             "Name one label, the other follows from it: got both "
@@ -58,7 +58,8 @@ def inlier_mask(y, inlier_label="auto", outlier_label="auto"):
     return labels == 1
 
 
-def _is_auto(label):
+def is_auto(label):
+    """Tell whether a label is left to scikit-learn's coding."""
     return isinstance(label, str) and label == "auto"
 
 

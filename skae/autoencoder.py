@@ -13,9 +13,10 @@ from skae._keras import is_keras_model
 from skae._sklearn_compat import Interval, StrOptions
 from skae.architectures import ARCHITECTURES, own_params
 from skae.base import in_batches
+from skae.errors import NAMED_ERRORS
 from skae.fitted_state import BuiltInBlueprint, ConfigBlueprint, FunctionBlueprint
 from skae.network_detector import NETWORK_CONSTRAINTS, NetworkDetector, layer_sizes
-from skae.residuals import ReconstructionProbability
+from skae.residuals import RESIDUAL_ERRORS, ReconstructionProbability
 
 # What the built-in architectures are built from.
 _SIZES = (
@@ -140,10 +141,11 @@ class AutoencoderOutlierDetector(
         Epochs without improvement before early stopping.
     tol : float, default=0.0
         What counts as an improvement, in the unit of the loss.
-    threshold : str or rule, default="auto"
+    threshold : str, float or rule, default="auto"
         The rule of :mod:`skae.thresholds` that sets the offset from the errors of the held-out
         rows, or of the training rows where none are held out, or the short-cut of one: "mean_std"
-        (which "auto" is), "quantile", "median_mad", "iqr", "fpr" or "pot".
+        (which "auto" is), "quantile", "median_mad", "iqr", "fpr" or "pot". A float is the
+        threshold of the error itself.
     contamination : float, default="auto"
         Share of outliers among the rows given to `fit`, in (0, 0.5]: the offset is that quantile of
         all their scores. "auto" leaves the offset to `threshold`.
@@ -226,7 +228,7 @@ class AutoencoderOutlierDetector(
         "architecture": [StrOptions(set(ARCHITECTURES)), callable],
         "architecture_params": [dict, None],
         "input_shape": [tuple, list, None],
-        "error": [StrOptions({_PROBABILITY}), *NETWORK_CONSTRAINTS["error"]],
+        "error": [StrOptions({*NAMED_ERRORS, *RESIDUAL_ERRORS, _PROBABILITY}), callable],
         "hidden_layer_sizes": [StrOptions({"auto"}), *NETWORK_CONSTRAINTS["hidden_layer_sizes"]],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "batch_norm": ["boolean"],
@@ -234,7 +236,7 @@ class AutoencoderOutlierDetector(
     }
 
     _keras_parameters = ("architecture", "optimizer")
-    _residual_errors = NetworkDetector._residual_errors | {_PROBABILITY: ReconstructionProbability}
+    _residual_errors = RESIDUAL_ERRORS | {_PROBABILITY: ReconstructionProbability}
 
     def __init__(
         self,

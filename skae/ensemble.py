@@ -76,10 +76,11 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
         Epochs without improvement before early stopping.
     tol : float, default=0.0
         What counts as an improvement, in the unit of the loss.
-    threshold : str or rule, default="auto"
+    threshold : str, float or rule, default="auto"
         The rule of :mod:`skae.thresholds` that sets the offset from the errors of the held-out
         rows, or of the training rows where none are held out, or the short-cut of one: "mean_std"
-        (which "auto" is), "quantile", "median_mad", "iqr", "fpr" or "pot".
+        (which "auto" is), "quantile", "median_mad", "iqr", "fpr" or "pot". A float is the
+        threshold of the error itself.
     contamination : float, default="auto"
         Share of outliers among the rows given to `fit`, in (0, 0.5]: the offset is that quantile of
         all their scores. "auto" leaves the offset to `threshold`.

@@ -16,6 +16,8 @@ from sklearn.metrics import (
     f1_score,
     fbeta_score,
     matthews_corrcoef,
+    precision_score,
+    recall_score,
     roc_auc_score,
     roc_curve,
 )
@@ -59,6 +61,8 @@ def anomaly_scorer(metric, *, inlier_label="auto", outlier_label="auto", **kwarg
 
         How they are judged by `predict`, that is, at the detector's own threshold:
 
+        - "precision": the share of anomalies among the rows flagged, 0 where none is;
+        - "recall": the share of the anomalies that are flagged;
         - "f1": :func:`~sklearn.metrics.f1_score`;
         - "fbeta": :func:`~sklearn.metrics.fbeta_score`, with `beta`;
         - "balanced_accuracy": :func:`~sklearn.metrics.balanced_accuracy_score`;
@@ -209,6 +213,10 @@ def _found_and_flagged(y_true, y_score, sample_weight):
     return found, flagged
 
 
+def _precision(y_true, y_pred, *, sample_weight=None):
+    return precision_score(y_true, y_pred, sample_weight=sample_weight, zero_division=0)
+
+
 def _youden(y_true, y_pred, *, sample_weight=None):
     return balanced_accuracy_score(y_true, y_pred, sample_weight=sample_weight, adjusted=True)
 
@@ -228,6 +236,8 @@ _METRICS = {
     "recall_at_fpr": _Metric(
         _recall_at_fpr, parameters={"max_fpr": [Interval(Real, 0, 1, closed="left")]}
     ),
+    "precision": _Metric(_precision, ranks=False),
+    "recall": _Metric(recall_score, ranks=False),
     "f1": _Metric(f1_score, ranks=False),
     "fbeta": _Metric(
         fbeta_score, ranks=False, parameters={"beta": [Interval(Real, 0, None, closed="neither")]}

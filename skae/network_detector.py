@@ -121,6 +121,7 @@ class NetworkDetector(ReconstructionErrorDetector):
         """
         with unchanged_on_failure(self):
             rule = self._checked_rule()
+            self._check_callbacks()
             X, X_val, sample_weight = self._checked_data(X, X_val, sample_weight)
             random = fresh_random_state(self.random_state)
             train_rows, held_out = self._split(len(X), random)
@@ -147,6 +148,13 @@ class NetworkDetector(ReconstructionErrorDetector):
         if found is None:
             raise AttributeError(f"The fitted network has no {part}.")
         return found
+
+    def _check_callbacks(self):
+        for callback in self.callbacks or ():
+            if not hasattr(callback, "set_model"):
+                raise TypeError(
+                    f"callbacks must be instances of keras.callbacks.Callback, got {callback!r}."
+                )
 
     def _checked_data(self, X, X_val, sample_weight):
         """Return the data in float32, after everything that can be checked without training."""

@@ -44,10 +44,10 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
         what is usual from the rows that set the offset, and want scaled data. A callable is called
         with X and its reconstruction and returns the error of each feature of each row; their mean
         is the error of the row.
-    threshold : str or rule, default="auto"
+    threshold : str, float or rule, default="auto"
         The rule of :mod:`skae.thresholds` that sets the offset from the errors of the rows given to
         `fit`, or the short-cut of one: "mean_std" (which "auto" is), "quantile", "median_mad",
-        "iqr", "fpr" or "pot".
+        "iqr", "fpr" or "pot". A float is the threshold of the error itself.
     contamination : float, default="auto"
         Share of outliers among the rows given to `fit`, in (0, 0.5]: the offset is that quantile of
         their scores. "auto" leaves the offset to `threshold`.

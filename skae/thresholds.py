@@ -7,7 +7,7 @@ lies above the threshold are outliers. For any detector, the error of a row is m
 Without labels: :class:`MeanStd`, :class:`Quantile`, the robust :class:`MedianMAD` and
 :class:`InterquartileFence`, and two that aim at a share of false alarms, :class:`FalsePositiveRate`
 with a guarantee and :class:`PeaksOverThreshold` beyond what was observed. From labels:
-:class:`Youden`, :class:`FBeta` and :class:`MinimalCost`.
+:class:`Youden`, :class:`FBeta` and :class:`MinimalCost`. Known beforehand: :class:`FixedThreshold`.
 """
 
 from abc import abstractmethod
@@ -32,6 +32,7 @@ from skae._sklearn_compat import (
 __all__ = [
     "FBeta",
     "FalsePositiveRate",
+    "FixedThreshold",
     "InterquartileFence",
     "MeanStd",
     "MedianMAD",
@@ -137,6 +138,32 @@ class MeanStd(ThresholdRule):
 
     def _threshold(self, errors, is_outlier):
         return errors.mean() + self.k * errors.std()
+
+
+class FixedThreshold(ThresholdRule):
+    """A threshold that is known beforehand, whatever the errors.
+
+    Where a rule is asked for, the number itself will do.
+
+    Parameters
+    ----------
+    value : float
+        The threshold, in the unit of the errors.
+
+    Examples
+    --------
+    >>> from skae.thresholds import FixedThreshold
+    >>> FixedThreshold(0.5).threshold([1.0, 2.0, 9.0])
+    0.5
+    """
+
+    _parameter_constraints: dict = {"value": [Interval(Real, None, None, closed="neither")]}
+
+    def __init__(self, value):
+        self.value = value
+
+    def _threshold(self, errors, is_outlier):
+        return self.value
 
 
 class Quantile(ThresholdRule):
@@ -514,7 +541,11 @@ _SHORT_CUTS = {
 }
 
 # What a parameter that takes a rule accepts.
-RULE_CONSTRAINTS = [StrOptions(set(_SHORT_CUTS)), HasMethods("threshold")]
+RULE_CONSTRAINTS = [
+    StrOptions(set(_SHORT_CUTS)),
+    Interval(Real, None, None, closed="neither"),
+    HasMethods("threshold"),
+]
 
 
 def as_rule(rule):
@@ -522,9 +553,10 @@ def as_rule(rule):
 
     Parameters
     ----------
-    rule : str or rule
-        One of "mean_std", "quantile", "median_mad", "iqr", "fpr", "pot", "youden", "fbeta" and
-        "min_cost", or "auto", the same as "mean_std": the mean plus one standard deviation.
+    rule : str, float or rule
+        A float is the threshold itself. A string is one of "mean_std", "quantile", "median_mad",
+        "iqr", "fpr", "pot", "youden", "fbeta" and "min_cost", or "auto", the same as "mean_std":
+        the mean plus one standard deviation.
 
     Returns
     -------
@@ -543,9 +575,11 @@ def as_rule(rule):
     """
     if isinstance(rule, str) and rule in _SHORT_CUTS:
         return _SHORT_CUTS[rule]()
+    if isinstance(rule, Real):
+        return FixedThreshold(rule)
     if isinstance(rule, type) or not hasattr(rule, "threshold"):
         raise TypeError(
-            f"A threshold rule is one of {sorted(_SHORT_CUTS)} or an object with a method "
+            f"A threshold rule is a number, one of {sorted(_SHORT_CUTS)} or an object with a method "
             f"threshold(errors, is_outlier=None), such as skae.thresholds.MeanStd(k=2); got "
             f"{rule!r}."
         )

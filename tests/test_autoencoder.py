@@ -318,6 +318,10 @@ class TestTraining:
         # By its name Adam is skae's own, which rounds otherwise.
         np.testing.assert_allclose(first, named, rtol=1e-3)
 
+    def test_what_is_no_callback_is_refused(self, normal):
+        with pytest.raises(TypeError, match=r"instances of keras.callbacks.Callback, got 'x'"):
+            detector(callbacks=["x"]).fit(normal)
+
     def test_callbacks_are_copied_and_called(self, normal):
         class Recorder(keras.callbacks.Callback):
             calls = []
@@ -517,6 +521,7 @@ class TestBadInput:
             ({"activation": "rellu"}, "keras.activations has nothing called 'rellu'.*'relu'"),
             ({"error": "rmse"}, "'error' parameter"),
             ({"threshold": "median"}, "'threshold' parameter"),
+            ({"threshold": np.nan}, "'threshold' parameter"),
             ({"epochs": 0}, "'epochs' parameter"),
             ({"validation_fraction": 0.999}, "leaves none of the"),
             ({"learning_rate": -1.0}, "'learning_rate' parameter"),

@@ -47,6 +47,8 @@ METRICS = {
     "average_precision": {},
     "precision_at_n": {},
     "recall_at_fpr": {"max_fpr": 0.1},
+    "precision": {},
+    "recall": {},
     "f1": {},
     "fbeta": {"beta": 2},
     "balanced_accuracy": {},
@@ -110,6 +112,7 @@ def test_perfect_inverted_and_random_detectors(metric, coding):
     chance = {"recall_at_fpr": 0.1, "roc_auc": 0.5, "balanced_accuracy": 0.5}
     chance |= {"average_precision": 0.3, "precision_at_n": 0.3, "youden": 0, "matthews": 0}
     # Half of the rows are flagged: precision 0.3, recall 0.5.
+    chance |= {"precision": 0.3, "recall": 0.5}
     chance |= {"f1": 2 * 0.3 * 0.5 / (0.3 + 0.5), "fbeta": 5 * 0.3 * 0.5 / (4 * 0.3 + 0.5)}
 
     assert score(scorer, perfect, y) == pytest.approx(1, abs=1e-12)
@@ -161,6 +164,8 @@ def test_equal_to_scikit_learn(metric, kwargs, function, weight):
         ("recall_at_fpr", {"max_fpr": 0.8}, 1),
         # Flagged: three of the five outliers, two of the five inliers.
         ("youden", {}, 3 / 5 - 2 / 5),
+        ("precision", {}, 3 / 5),
+        ("recall", {}, 3 / 5),
     ],
 )
 def test_computed_by_hand(metric, kwargs, expected):

@@ -15,6 +15,7 @@ from skae import ThresholdedOutlierDetector
 from skae.thresholds import (
     FalsePositiveRate,
     FBeta,
+    FixedThreshold,
     InterquartileFence,
     MeanStd,
     MedianMAD,
@@ -45,6 +46,7 @@ SKEWED = np.random.default_rng(0).gamma(2.0, size=1000)
         (Quantile(q=0), 1.0),
         (Quantile(q=0.5), 2.0),
         (Quantile(q=1), 3.0),
+        (FixedThreshold(-7), -7.0),
     ],
 )
 def test_hand_made_errors(rule, expected):
@@ -139,6 +141,7 @@ def test_stricter_parameters_raise_the_threshold(rules):
         ("youden", Youden()),
         ("fbeta", FBeta()),
         ("min_cost", MinimalCost()),
+        (0.5, FixedThreshold(0.5)),
     ],
 )
 def test_short_cuts(short_cut, rule):
@@ -152,9 +155,9 @@ def test_rules_are_cloned():
     assert clone(rule).get_params() == {"k": 3}
 
 
-@pytest.mark.parametrize("no_rule", [None, 0.5, MeanStd, "median"])
+@pytest.mark.parametrize("no_rule", [None, MeanStd, "median"])
 def test_what_is_no_rule_is_refused(no_rule):
-    with pytest.raises(TypeError, match="A threshold rule is one of"):
+    with pytest.raises(TypeError, match="A threshold rule is a number, one of"):
         as_rule(no_rule)
 
 
@@ -410,8 +413,8 @@ class TestMinimalCost:
 
 @pytest.mark.parametrize(
     "rule",
-    ["median_mad", "iqr", "fpr", PeaksOverThreshold(rate=0.01, level=0.9)],
-    ids=["median_mad", "iqr", "fpr", "pot"],
+    ["median_mad", "iqr", "fpr", PeaksOverThreshold(rate=0.01, level=0.9), 0.01],
+    ids=["median_mad", "iqr", "fpr", "pot", "number"],
 )
 def test_as_the_threshold_of_a_detector(heartbeats, make_detector, rule):
     X, y = heartbeats

@@ -6,7 +6,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.utils import check_array, check_consistent_length, get_tags, indexable
 from sklearn.utils.metadata_routing import process_routing
 
-from skae._labels import inlier_mask
+from skae._labels import inlier_mask, is_auto
 from skae._sklearn_compat import HasMethods, _fit_context, _routing_enabled, _safe_indexing
 from skae.meta._inner import InnerDetectorMixin, sliced_params
 
@@ -16,6 +16,8 @@ class FitOnInliers(InnerDetectorMixin):
 
     Around a pipeline, the scaler too sees normal rows only. Scoring is the inner estimator's; what
     else it offers (`transform`, `reconstruct`, `offset_`, `history_`, ...) is offered here as well.
+    A pipeline offers its own methods and the fitted attributes of its last step; how it
+    reconstructs a row, back in the row's units, is told by :func:`skae.inspection.explain`.
 
     Without y it fits on all rows. Whatever the labels in y are called, `predict` returns +1 for
     inliers and -1 for outliers.
@@ -87,16 +89,28 @@ class FitOnInliers(InnerDetectorMixin):
         Raises
         ------
         ValueError
-            If the labels do not say what is normal, or no row is.
+            If the labels do not say what is normal, or no row is; if a label is named, but y is
+            not given.
         """
         if sample_weight is not None:
             fit_params["sample_weight"] = sample_weight
-        if y is not None:
+        if y is None:
+            self._check_no_label_is_named()
+        else:
             X, fit_params = self._normal_rows(X, y, fit_params)
         if _routing_enabled():
             fit_params = process_routing(self, "fit", **fit_params).estimator.fit
         self.estimator_ = clone(self.estimator).fit(X, **fit_params)
         return self
+
+    def _check_no_label_is_named(self):
+        for name in ("inlier_label", "outlier_label"):
+            label = getattr(self, name)
+            if not is_auto(label):
+                raise ValueError(
+                    f"{name}={label!r} names a label, and y is missing: give fit(X, y), or leave "
+                    f"{name} out to fit on all rows."
+                )
 
     def _normal_rows(self, X, y, fit_params):
         (X,) = indexable(X)

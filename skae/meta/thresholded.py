@@ -30,10 +30,11 @@ class ThresholdedOutlierDetector(OffsetMixin, InnerDetectorMixin):
     estimator : estimator
         An outlier detector with `score_samples`, or a pipeline that ends in one. It is cloned,
         never changed; its own offset is not looked at.
-    rule : str or rule, default="mean_std"
+    rule : str, float or rule, default="mean_std"
         A rule of :mod:`skae.thresholds`, or the short-cut of one: "mean_std", "quantile",
-        "median_mad", "iqr", "fpr" or "pot"; from labels "youden", "fbeta" or "min_cost". The
-        parameters of a rule can be searched, as `rule__k`.
+        "median_mad", "iqr", "fpr" or "pot"; from labels "youden", "fbeta" or "min_cost". A
+        float is the threshold itself, in the unit of minus `score_samples`. The parameters of a
+        rule can be searched, as `rule__k`.
     cv : int, splitter or iterable of (train, test), default=None
         How rows are held out for the rule, as in scikit-learn: an int is a number of folds,
         stratified where the rule learns from labels. None takes the errors of the training rows.

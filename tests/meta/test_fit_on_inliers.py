@@ -184,6 +184,8 @@ def test_pickle():
         (-np.ones(40), {}, "No row is labelled normal"),
         (np.ones(40), {"outlier_label": 1}, "No row is labelled normal"),
         (Y[:5], {}, "inconsistent numbers of samples"),
+        (None, {"inlier_label": 1}, "inlier_label=1 names a label, and y is missing"),
+        (None, {"outlier_label": "ill"}, "outlier_label='ill' names a label"),
     ],
 )
 def test_unfit_labels_are_refused(y, named, message):

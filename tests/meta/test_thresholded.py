@@ -124,7 +124,7 @@ def test_pickle_has_the_same_bytes_each_time(heartbeats):
         (FOREST, FBeta(), -np.ones(300), ValueError, "all 300 rows are outliers"),
         (FOREST, "youden", np.arange(300) % 2, ValueError, "do not say what is normal"),
         (FOREST, "median", None, ValueError, "'rule' parameter"),
-        (FOREST, MeanStd, None, TypeError, "A threshold rule is one of"),
+        (FOREST, MeanStd, None, TypeError, "A threshold rule is a number, one of"),
         (FOREST, MeanStd(k="2"), None, ValueError, "'k' parameter of MeanStd"),
         (LogisticRegression(), "mean_std", np.ones(300), TypeError, "outlier detector with score"),
         (LocalOutlierFactor(), "mean_std", None, TypeError, "outlier detector with score"),
