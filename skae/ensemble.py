@@ -96,7 +96,8 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
         generator, so that `numpy.random.seed` governs it, but does not move that state: two fits
         between which nobody draws from it are alike.
     verbose : int, default=0
-        0 is silent, 1 shows one line of progress, 2 one line an epoch.
+        0 is silent, 1 shows one line of progress (in a file, which cannot be written again, only
+        the last one), 2 one line an epoch.
 
     Attributes
     ----------

@@ -19,7 +19,7 @@ def progress_callback(label, *, every_epoch):
         One line an epoch, or one line in all. In a terminal or a notebook that one line is written
         again as training goes on; in a file it stands once, at the end.
     """
-    rewrites = sys.stdout.isatty() or "ipykernel" in sys.modules
+    place = _EachInItsLine() if every_epoch else _place_of_one_line()
 
     class Progress(load_keras().callbacks.Callback):
         def on_train_begin(self, logs=None):
@@ -28,18 +28,60 @@ def progress_callback(label, *, every_epoch):
         def on_epoch_end(self, epoch, logs=None):
             values = " - ".join(f"{name} {value:.4g}" for name, value in (logs or {}).items())
             self.line = f"[{label}] epoch {epoch + 1}/{self.params['epochs']} - {values}"
-            if every_epoch:
-                print(self.line, flush=True)
-            elif rewrites and monotonic() - self.shown_at > _SECONDS_BETWEEN_UPDATES:
-                self.show(end="")
+            if every_epoch or monotonic() - self.shown_at > _SECONDS_BETWEEN_UPDATES:
+                place.show(self.line)
                 self.shown_at = monotonic()
 
         def on_train_end(self, logs=None):
-            if not every_epoch:
-                self.show(end="\n")
-
-        def show(self, end):
-            # Blanks wipe the rest of a longer line that stood there before.
-            print(f"\r{self.line:<78}" if rewrites else self.line, end=end, flush=True)
+            place.finish(self.line)
 
     return Progress()
+
+
+def _place_of_one_line():
+    # In a notebook the output stream is a class of the kernel's.
+    if type(sys.stdout).__module__.startswith("ipykernel"):
+        return _OneInNotebook()
+    return _OneInTerminal() if sys.stdout.isatty() else _OneInFile()
+
+
+class _EachInItsLine:
+    def show(self, line):
+        print(line, flush=True)
+
+    def finish(self, line):
+        """All has been shown."""
+
+
+class _OneInFile:
+    def show(self, line):
+        """A file would keep each: the last one is enough."""
+
+    def finish(self, line):
+        print(line, flush=True)
+
+
+class _OneInTerminal:
+    def show(self, line, end=""):
+        # Blanks wipe the rest of a longer line that stood there before.
+        print(f"\r{line:<78}", end=end, flush=True)
+
+    def finish(self, line):
+        self.show(line, end="\n")
+
+
+class _OneInNotebook:
+    """A saved notebook keeps each line of a stream, also those that another one overwrote."""
+
+    _handle = None
+
+    def show(self, line):
+        from IPython.display import display
+
+        shown = {"text/plain": line}
+        if self._handle is None:
+            self._handle = display(shown, raw=True, display_id=True)
+        else:
+            self._handle.update(shown, raw=True)
+
+    finish = show

@@ -579,9 +579,9 @@ def as_rule(rule):
         return FixedThreshold(rule)
     if isinstance(rule, type) or not hasattr(rule, "threshold"):
         raise TypeError(
-            f"A threshold rule is a number, one of {sorted(_SHORT_CUTS)} or an object with a method "
-            f"threshold(errors, is_outlier=None), such as skae.thresholds.MeanStd(k=2); got "
-            f"{rule!r}."
+            f"A threshold rule is a number, one of {sorted(_SHORT_CUTS)}, or an object with a "
+            f"method threshold(errors, is_outlier=None), such as skae.thresholds.MeanStd(k=2); "
+            f"got {rule!r}."
         )
     return clone(rule, safe=False)
 

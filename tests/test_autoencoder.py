@@ -361,15 +361,9 @@ class TestTraining:
         assert stop_at_two.epoch == 4
         assert fitted.history_["learning_rate"] == pytest.approx([0.1 / 2**i for i in range(1, 6)])
 
-    def test_verbose(self, normal, capsys):
+    def test_silent_by_default(self, normal, capsys):
         detector().fit(normal)
         assert capsys.readouterr() == ("", "")
-        detector(verbose=1).fit(normal)
-        one_line = capsys.readouterr().out
-        assert one_line.count("\n") == 1
-        assert "[AutoencoderOutlierDetector] epoch 3/3 - loss 0.0" in one_line
-        detector(verbose=2).fit(normal)
-        assert capsys.readouterr().out.count("\n") == 3
 
     def test_epochs_auto_follow_the_number_of_rows(self, normal):
         few = detector(epochs="auto", batch_size=2).fit(normal[:8]).n_iter_
