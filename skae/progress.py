@@ -50,12 +50,12 @@ class _EachInItsLine:
         print(line, flush=True)
 
     def finish(self, line):
-        """All has been shown."""
+        """Add nothing: all has been shown."""
 
 
 class _OneInFile:
     def show(self, line):
-        """A file would keep each: the last one is enough."""
+        """Show nothing: a file would keep each line, and the last one is enough."""
 
     def finish(self, line):
         print(line, flush=True)
