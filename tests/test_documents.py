@@ -40,7 +40,8 @@ def runs_alone(blocks):
 
 
 @pytest.mark.parametrize("document", documents(), ids=lambda path: path.stem)
-def test_code_runs(document):
+def test_code_runs(document, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # some of it saves files
     blocks = blocks_of(document.read_text())
     if runs_alone(blocks):
         if find_spec("scikeras") is None:
