@@ -114,6 +114,8 @@ display = ReconstructionDisplay.from_estimator(
 )
 save(display.figure_, "01_reconstruction")
 
+# %%
+# The errors of all beats that were judged, and the threshold of each detector:
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
 for ax, (name, detector) in zip(axes, fitted.items(), strict=True):
     ErrorDistributionDisplay.from_estimator(detector, X_test, y_test, ax=ax)

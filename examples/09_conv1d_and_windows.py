@@ -107,11 +107,11 @@ seconds = np.arange(shown.start, shown.stop) / SAMPLE_RATE
 detector = judged["autoencoders"]
 figure, (above, below) = plt.subplots(2, sharex=True, figsize=(9, 4.5), layout="constrained")
 above.plot(seconds, strip[shown, 0], linewidth=1)
-above.set_ylabel("voltage [mV]")
+above.set_ylabel("voltage (mV)")
 below.plot(seconds, -detector.score_samples(strip)[shown], color="C1", linewidth=1)
 below.axhline(-detector.offset_, color="C3", linestyle="--", label="threshold")
 below.set_ylabel("error")
-below.set_xlabel("time [s]")
+below.set_xlabel("time (s)")
 for panel in (above, below):
     panel.fill_between(
         seconds,
