@@ -1,5 +1,7 @@
 """What scikit-learn keeps to itself and skae needs, in one place."""
 
+import sys
+
 from sklearn.base import _fit_context
 from sklearn.metrics._scorer import _BaseScorer
 from sklearn.utils import _safe_indexing
@@ -32,9 +34,6 @@ __all__ = [
     "validate_params",
 ]
 
-# Public modules of estimators; those of other modules are public in `skae` itself.
-_MODULES_WITH_ESTIMATORS = ("skae.preprocessing", "skae.thresholds")
-
 
 class DocumentationLinkMixin:
     """Makes an estimator's HTML representation link to its own page of skae's documentation."""
@@ -43,6 +42,6 @@ class DocumentationLinkMixin:
     _doc_link_template = "https://skae.readthedocs.io/en/stable/generated/{page}.html"
 
     def _doc_link_url_param_generator(self):
-        module = type(self).__module__
-        public = module if module in _MODULES_WITH_ESTIMATORS else "skae"
-        return {"page": f"{public}.{type(self).__name__}"}
+        name, module = type(self).__name__, type(self).__module__
+        is_public_there = name in getattr(sys.modules[module], "__all__", ())
+        return {"page": f"{module if is_public_there else 'skae'}.{name}"}

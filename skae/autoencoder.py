@@ -12,11 +12,10 @@ from sklearn.utils.validation import check_is_fitted
 from skae._keras import is_keras_model
 from skae._sklearn_compat import Interval, StrOptions
 from skae.architectures import ARCHITECTURES, own_params
-from skae.base import in_batches
-from skae.errors import NAMED_ERRORS
+from skae.base import error_constraints, in_batches
 from skae.fitted_state import BuiltInBlueprint, ConfigBlueprint, FunctionBlueprint
 from skae.network_detector import NETWORK_CONSTRAINTS, NetworkDetector, layer_sizes
-from skae.residuals import RESIDUAL_ERRORS, ReconstructionProbability
+from skae.residuals import ReconstructionProbability
 
 # What the built-in architectures are built from.
 _SIZES = (
@@ -229,7 +228,7 @@ class AutoencoderOutlierDetector(
         "architecture": [StrOptions(set(ARCHITECTURES)), callable],
         "architecture_params": [dict, None],
         "input_shape": [tuple, list, None],
-        "error": [StrOptions({*NAMED_ERRORS, *RESIDUAL_ERRORS, _PROBABILITY}), callable],
+        "error": error_constraints(_PROBABILITY),
         "hidden_layer_sizes": [StrOptions({"auto"}), *NETWORK_CONSTRAINTS["hidden_layer_sizes"]],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "batch_norm": ["boolean"],
@@ -237,7 +236,7 @@ class AutoencoderOutlierDetector(
     }
 
     _keras_parameters = ("architecture", "optimizer")
-    _residual_errors = RESIDUAL_ERRORS | {_PROBABILITY: ReconstructionProbability}
+    _residual_errors = NetworkDetector._residual_errors | {_PROBABILITY: ReconstructionProbability}
 
     def __init__(
         self,

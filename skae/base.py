@@ -15,9 +15,15 @@ from skae.errors import NAMED_ERRORS, feature_errors, mean_feature_errors, row_e
 from skae.residuals import RESIDUAL_ERRORS
 from skae.thresholds import RULE_CONSTRAINTS, as_rule, needs_labels
 
+
+def error_constraints(*own_names):
+    """Return what the parameter `error` accepts; a detector may have names of its own."""
+    return [StrOptions({*NAMED_ERRORS, *RESIDUAL_ERRORS, *own_names}), callable]
+
+
 # Of the parameters that every detector of this kind has.
 DECISION_CONSTRAINTS = {
-    "error": [StrOptions({*NAMED_ERRORS, *RESIDUAL_ERRORS}), callable],
+    "error": error_constraints(),
     "threshold": RULE_CONSTRAINTS,
     "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
 }

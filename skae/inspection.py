@@ -211,10 +211,10 @@ def threshold_report(
     y : array-like of shape (n_samples,), default=None
         Their labels. With them the rules that need no labels see the rows labelled normal only,
         those that do see all rows, and the report tells how good the alarms are.
-    rules : rule, str, list or dict of them, default=None
-        Rules of :mod:`skae.thresholds`, or their short-cuts; a dict names them. None takes all
-        rules with their default parameters, those that learn from labels only if y has both
-        classes.
+    rules : rule, str, float, list or dict of them, default=None
+        Rules of :mod:`skae.thresholds`, their short-cuts, or thresholds; a dict names them. None
+        takes all rules with their default parameters, those that learn from labels only if y has
+        both classes.
     X_train : array-like of shape (n_train_samples, n_features), default=None
         The rows on which the detector was trained, normal ones only, to see by how much their
         errors understate those of new rows.
@@ -333,7 +333,7 @@ def _named_rules(rules, is_outlier):
         rules = [rule() for rule in dict.fromkeys(_SHORT_CUTS.values())]
         rules = [rule for rule in rules if has_both or not needs_labels(rule)]
         rules.sort(key=needs_labels)
-    elif isinstance(rules, str) or hasattr(rules, "threshold"):
+    elif isinstance(rules, (str, Real)) or hasattr(rules, "threshold"):
         rules = [rules]
     if hasattr(rules, "items"):
         return {name: as_rule(rule) for name, rule in rules.items()}

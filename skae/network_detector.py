@@ -151,7 +151,7 @@ class NetworkDetector(ReconstructionErrorDetector):
 
     def _check_callbacks(self):
         for callback in self.callbacks or ():
-            if not hasattr(callback, "set_model"):
+            if isinstance(callback, type) or not hasattr(callback, "set_model"):
                 raise TypeError(
                     f"callbacks must be instances of keras.callbacks.Callback, got {callback!r}."
                 )

@@ -23,7 +23,7 @@ def progress_callback(label, *, every_epoch):
 
     class Progress(load_keras().callbacks.Callback):
         def on_train_begin(self, logs=None):
-            self.line, self.shown_at = "", 0.0
+            self.line, self.shown_at = "", monotonic()
 
         def on_epoch_end(self, epoch, logs=None):
             values = " - ".join(f"{name} {value:.4g}" for name, value in (logs or {}).items())
@@ -71,7 +71,10 @@ class _OneInTerminal:
 
 
 class _OneInNotebook:
-    """A saved notebook keeps each line of a stream, also those that another one overwrote."""
+    """Shows the line in a display, as a saved notebook keeps all that was written to a stream.
+
+    The last line is written: some consoles have the same kernel but do not update displays.
+    """
 
     _handle = None
 
@@ -84,4 +87,7 @@ class _OneInNotebook:
         else:
             self._handle.update(shown, raw=True)
 
-    finish = show
+    def finish(self, line):
+        if self._handle is not None:
+            self.show("")
+        print(line, flush=True)

@@ -141,7 +141,7 @@ class MeanStd(ThresholdRule):
 
 
 class FixedThreshold(ThresholdRule):
-    """A threshold that is known beforehand, whatever the errors.
+    """A threshold that is known beforehand.
 
     Where a rule is asked for, the number itself will do.
 
@@ -549,7 +549,7 @@ RULE_CONSTRAINTS = [
 
 
 def as_rule(rule):
-    """Return a fresh rule for a short-cut, or a clone of the rule that is given.
+    """Return the rule that a number or a short-cut stands for, or a clone of the rule given.
 
     Parameters
     ----------
@@ -565,7 +565,7 @@ def as_rule(rule):
     Raises
     ------
     TypeError
-        If it is neither.
+        If it is none of these.
 
     Examples
     --------
@@ -575,8 +575,8 @@ def as_rule(rule):
     """
     if isinstance(rule, str) and rule in _SHORT_CUTS:
         return _SHORT_CUTS[rule]()
-    if isinstance(rule, Real):
-        return FixedThreshold(rule)
+    if isinstance(rule, Real) and not isinstance(rule, bool):
+        return FixedThreshold(float(rule))
     if isinstance(rule, type) or not hasattr(rule, "threshold"):
         raise TypeError(
             f"A threshold rule is a number, one of {sorted(_SHORT_CUTS)}, or an object with a "

@@ -499,6 +499,7 @@ def test_thresholds_are_those_of_the_rules(fitted, labelled):
     }
     assert report["threshold"].to_dict() == expected
     without = threshold_report(fitted, X, rules=rules[:2])
+    assert "FixedThreshold(value=0.5)" in threshold_report(fitted, X, rules=0.5).index
     assert without.loc["MeanStd(k=1.0)", "threshold"] == MeanStd().threshold(errors)
 
 
@@ -704,7 +705,7 @@ def test_bad_input_is_refused_by_the_report(fitted, labelled):
         threshold_report(LocalOutlierFactor().fit(X), X)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         threshold_report(fitted, X, y[:-1])
-    with pytest.raises(TypeError, match="A threshold rule is one of"):
+    with pytest.raises(TypeError, match="A threshold rule is a number, one of"):
         threshold_report(fitted, X, rules=["median"])
     for confidence in (0, 1, 95, "high"):
         with pytest.raises(ValueError, match="'confidence' parameter of threshold_report"):

@@ -164,8 +164,6 @@ def test_equal_to_scikit_learn(metric, kwargs, function, weight):
         ("recall_at_fpr", {"max_fpr": 0.8}, 1),
         # Flagged: three of the five outliers, two of the five inliers.
         ("youden", {}, 3 / 5 - 2 / 5),
-        ("precision", {}, 3 / 5),
-        ("recall", {}, 3 / 5),
     ],
 )
 def test_computed_by_hand(metric, kwargs, expected):
@@ -173,6 +171,14 @@ def test_computed_by_hand(metric, kwargs, expected):
     assert score(scorer, HAND_MADE_SCORES, HAND_MADE_Y) == pytest.approx(expected)
     # The order of the rows means nothing, of those with equal scores either.
     assert score(scorer, HAND_MADE_SCORES[::-1], HAND_MADE_Y[::-1]) == pytest.approx(expected)
+
+
+def test_precision_and_recall_by_hand():
+    # Flagged are the two rows below zero, of which one is one of three outliers.
+    scores, y = [-2, -1, 1, 2, 3, 4], [-1, 1, -1, -1, 1, 1]
+    assert score(anomaly_scorer("precision"), scores, y) == pytest.approx(1 / 2)
+    assert score(anomaly_scorer("recall"), scores, y) == pytest.approx(1 / 3)
+    assert score(anomaly_scorer("precision"), [1] * 6, y) == 0  # no row is flagged
 
 
 @pytest.mark.parametrize(

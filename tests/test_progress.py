@@ -5,7 +5,6 @@ import sys
 
 import nbformat
 import numpy as np
-import pytest
 from nbclient import NotebookClient
 
 from skae import AutoencoderOutlierDetector
@@ -39,22 +38,44 @@ def test_a_terminal_has_one_line_that_is_written_again(monkeypatch):
     assert lines[-1].startswith(LAST)
 
 
-@pytest.mark.parametrize("verbose", [1, 2])
-def test_a_notebook_keeps_what_is_worth_keeping(verbose):
-    code = (
-        "import numpy as np\n"
-        "from skae import AutoencoderOutlierDetector\n"
-        f"X = np.array({X.round(3).tolist()})\n"
-        f"_ = AutoencoderOutlierDetector(epochs=30, verbose={verbose}, random_state=0).fit(X)"
+def test_a_terminal_is_not_written_to_all_the_time(monkeypatch):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setattr("skae.progress._SECONDS_BETWEEN_UPDATES", 1e6)
+    train(verbose=1)
+    assert terminal.getvalue().count("\r") == 1
+
+
+CODE = f"""
+import contextlib, io
+import numpy as np
+from skae import AutoencoderOutlierDetector
+
+X = np.array({X.round(3).tolist()})
+
+def train(verbose):
+    AutoencoderOutlierDetector(epochs=30, verbose=verbose, random_state=0).fit(X)
+"""
+
+
+def test_a_notebook_keeps_what_is_worth_keeping():
+    every = "import skae.progress; skae.progress._SECONDS_BETWEEN_UPDATES = -1.0"
+    captured = (
+        "with contextlib.redirect_stdout(io.StringIO()) as file: train(1)\nprint(file.getvalue())"
     )
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    cells = [CODE, every, "train(1)", "train(2)", captured]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
     NotebookClient(notebook, timeout=300).execute()
-    shown = [output for output in notebook.cells[0].outputs if output.get("name") != "stderr"]
-    if verbose == 1:
-        (display,) = shown
-        assert display["data"]["text/plain"].startswith(LAST)
-    else:
-        lines = "".join(output["text"] for output in shown).splitlines()
-        assert len(lines) == 30
-        assert lines[-1].startswith(LAST)
-        assert "\r" not in "".join(lines)
+    one_line, every_epoch, in_file = (
+        [output for output in cell.outputs if output.get("name") != "stderr"]
+        for cell in notebook.cells[2:]
+    )
+    display, last = one_line
+    assert display["data"]["text/plain"] == ""
+    assert last["text"].startswith(LAST)
+    lines = "".join(output["text"] for output in every_epoch).splitlines()
+    assert len(lines) == 30
+    assert lines[-1].startswith(LAST)
+    (file,) = in_file
+    assert file["text"].strip().startswith(LAST)

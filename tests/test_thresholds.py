@@ -155,7 +155,7 @@ def test_rules_are_cloned():
     assert clone(rule).get_params() == {"k": 3}
 
 
-@pytest.mark.parametrize("no_rule", [None, MeanStd, "median"])
+@pytest.mark.parametrize("no_rule", [None, MeanStd, "median", True])
 def test_what_is_no_rule_is_refused(no_rule):
     with pytest.raises(TypeError, match="A threshold rule is a number, one of"):
         as_rule(no_rule)

@@ -65,12 +65,30 @@ def line_style(style, kwargs):
     return {**style, **normalize_kwargs(kwargs, Line2D)}
 
 
-def scatter_style(style, kwargs):
-    """Return the style of points: the user's wishes go first, under whichever name."""
+def scatter_wishes(kwargs):
+    """Return what the user wants of points, each by matplotlib's first name for it."""
     from matplotlib.cbook import normalize_kwargs
     from matplotlib.collections import PathCollection
 
-    wishes = normalize_kwargs(kwargs, PathCollection)
-    if "c" in wishes:
+    given = normalize_kwargs(kwargs, PathCollection)
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def names_colour(wishes):
+    """Tell whether the user wants a colour for the points."""
+    return not {"c", "color", "facecolor"}.isdisjoint(wishes)
+
+
+def scatter(ax, points, rows, style, wishes):
+    """Draw some rows of points: the user's wishes go first, those for each row to its row."""
+    if "c" in wishes:  # which matplotlib does not take beside "color"
         style = {name: value for name, value in style.items() if name != "color"}
-    return {**style, **wishes}
+    wishes = {name: _of_rows(value, rows, len(points)) for name, value in wishes.items()}
+    return ax.scatter(*points[rows].T, **style | wishes)
+
+
+def _of_rows(value, rows, n_rows):
+    # A tuple is one colour.
+    if isinstance(value, (str, tuple)) or np.ndim(value) == 0 or len(value) != n_rows:
+        return value
+    return np.asarray(value)[rows]

@@ -7,7 +7,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from skae._pipelines import error_name as error_name_of
 from skae._pipelines import split_pipeline, transformed
-from skae.displays._drawing import figure_and_axes, import_pyplot, ink, scatter_style
+from skae.displays._drawing import (
+    figure_and_axes,
+    import_pyplot,
+    ink,
+    names_colour,
+    scatter,
+    scatter_wishes,
+)
 from skae.displays._rows import (
     checked_labels,
     checked_numbers,
@@ -197,8 +204,8 @@ class LatentSpaceDisplay:
     def plot(self, ax=None, **kwargs):
         """Draw a point for each row.
 
-        Errors with a long tail are on a logarithmic scale. Pass a `norm` for another one. A colour
-        of your own (`c` or `color`) takes the place of those for errors and classes.
+        Errors with a long tail are on a logarithmic scale. Pass a `norm` for another one. Colours
+        of your own (`c`, `color` or `facecolor`) take the place of those for errors and classes.
 
         Parameters
         ----------
@@ -214,32 +221,32 @@ class LatentSpaceDisplay:
         self.figure_, self.ax_ = figure_and_axes(ax, type(self).__name__)
         points, names = self._points_and_axis_names()
         self.colorbar_ = None
+        wishes = scatter_wishes(kwargs)
         # A single code is drawn against the error, which needs no colour then.
-        is_colour_free = self.is_inlier is None and not {"c", "color"} & kwargs.keys()
+        is_colour_free = self.is_inlier is None and not names_colour(wishes)
         if is_colour_free and self.errors is not None and self.codes.shape[1] > 1:
-            self._draw_by_error(points, kwargs)
+            self._draw_by_error(points, wishes)
         else:
-            self._draw_by_class(points, kwargs)
+            self._draw_by_class(points, wishes)
         self.ax_.set(xlabel=names[0], ylabel=names[1])
         return self
 
-    def _draw_by_error(self, points, kwargs):
+    def _draw_by_error(self, points, wishes):
         # The largest errors, which are the fewest, go on top.
         order = np.argsort(self.errors, kind="stable")
         # A thin edge keeps the ends of the colour map apart from the background, whichever it is;
         # markers such as "x" have none.
-        edge = {} if "marker" in kwargs else {"edgecolor": ink(self.ax_), "linewidth": 0.3}
+        edge = {} if "marker" in wishes else {"edgecolor": ink(self.ax_), "linewidth": 0.3}
         norm = "log" if has_long_tail(self.errors) else None
-        style = scatter_style({"s": 16, "norm": norm, **edge}, kwargs)
-        x, y = points[order].T
-        self.points_ = [self.ax_.scatter(x, y, c=self.errors[order], **style)]
+        style = {"s": 16, "c": self.errors[order], "norm": norm, **edge}
+        self.points_ = [scatter(self.ax_, points, order, style, wishes)]
         self.colorbar_ = self.figure_.colorbar(self.points_[0], ax=self.ax_, label=self.error_name)
 
-    def _draw_by_class(self, points, kwargs):
+    def _draw_by_class(self, points, wishes):
         self.points_ = []
         for label, rows, color in classes(self.is_inlier, len(points)):
             style = {"s": 16, "alpha": 0.8, "color": color, "label": label}
-            self.points_.append(self.ax_.scatter(*points[rows].T, **scatter_style(style, kwargs)))
+            self.points_.append(scatter(self.ax_, points, rows, style, wishes))
         if self.is_inlier is not None:
             self.ax_.legend()
         if self.codes.shape[1] == 1 and self.errors is not None and has_long_tail(self.errors):

@@ -7,7 +7,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skae._pipelines import _inside, transformed
-from skae.displays._drawing import figure_and_axes, import_pyplot, ink, scatter_style
+from skae.displays._drawing import figure_and_axes, import_pyplot, ink, scatter, scatter_wishes
 from skae.displays._rows import checked_labels, checked_numbers, classes, label_column
 from skae.meta.conformal import _discoveries
 
@@ -215,12 +215,11 @@ class PValueDisplay:
         """
         log = self._takes_log_axes(log)
         self.figure_, self.ax_ = figure_and_axes(ax, type(self).__name__)
-        ranks = self._ranks()
+        points, wishes = np.column_stack([self._ranks(), self.p_values]), scatter_wishes(kwargs)
         self.points_ = []
-        for label, rows, color in classes(self.is_inlier, len(ranks)):
+        for label, rows, color in classes(self.is_inlier, len(points)):
             style = {"s": 12, "color": color, "label": label, "zorder": 3}
-            style = scatter_style(style, kwargs)
-            self.points_.append(self.ax_.scatter(ranks[rows], self.p_values[rows], **style))
+            self.points_.append(scatter(self.ax_, points, rows, style, wishes))
         self.uniform_line_ = self._draw_line(1.0, ":", "uniform (normal rows)")
         self.alpha_line_ = None
         if self.alpha is not None:

@@ -12,8 +12,6 @@ from skae.displays._drawing import given_axes, import_pyplot
 from skae.displays._rows import check_few_rows
 from skae.displays._signal_panels import draw_legend, draw_shaded, draw_side_by_side, signal_panels
 
-# More names than that do not fit below a panel.
-_MOST_NAMES = 40
 # By whether the values are in the units of X.
 _AUTO_VALUE_NAMES = {True: "value", False: "transformed value"}
 
@@ -37,8 +35,7 @@ class ReconstructionDisplay:
     row_names : sequence, default=None
         Names of the rows. None numbers them from 0.
     feature_names : sequence, default=None
-        Names of the features in :meth:`frame`, and below the panels where there are 40 or fewer.
-        None numbers them from 0.
+        Names of the features in :meth:`frame`. None numbers them from 0.
     value_name : str, default="value"
         Label of the vertical axes.
     error_name : str, default="error"
@@ -109,7 +106,8 @@ class ReconstructionDisplay:
 
         Of features in unlike units one sees the largest only:
         :class:`skae.displays.ExplanationDisplay` shows each by its share of the error.
-        `from_estimator(pipeline[-1], pipeline[:-1].transform(X))` draws them scaled.
+        Of a pipeline, `from_estimator(pipeline[-1], pipeline[:-1].transform(X),
+        value_name="scaled value")` draws the rows scaled.
 
         Parameters
         ----------
@@ -264,8 +262,6 @@ class ReconstructionDisplay:
             panels[0].set_ylabel(self.value_name)
         for panel in axes[-1]:
             panel.set_xlabel(xlabel)
-            if xlabel == "feature":
-                panel.set_xticks(x, self.feature_names, rotation="vertical")
         if not residual:
             draw_legend(axes[0, 0], beside_panels=ax is None)
         self.figure_, self.axes_ = figure, axes if residual else axes[:, 0]
@@ -293,8 +289,7 @@ class ReconstructionDisplay:
     def _positions(self, sample_rate):
         positions = np.arange(self.X.shape[1])
         if sample_rate is None:
-            is_named = self.feature_names is not None and len(positions) <= _MOST_NAMES
-            return positions, "feature" if is_named else "feature index"
+            return positions, "feature index"
         if not (isinstance(sample_rate, Real) and sample_rate > 0):
             raise ValueError(f"sample_rate must be None or a number > 0, got {sample_rate!r}.")
         return positions / sample_rate, "time (s)"

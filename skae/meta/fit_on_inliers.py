@@ -109,7 +109,8 @@ class FitOnInliers(InnerDetectorMixin):
             if not is_auto(label):
                 raise ValueError(
                     f"{name}={label!r} names a label, and y is missing: give fit(X, y), or leave "
-                    f"{name} out to fit on all rows."
+                    f"{name} out to fit on all rows. Some meta-estimators keep y to themselves, as "
+                    "WindowedOutlierDetector does; FitOnInliers belongs around these."
                 )
 
     def _normal_rows(self, X, y, fit_params):

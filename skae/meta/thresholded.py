@@ -10,7 +10,7 @@ from skae._labels import inlier_mask
 from skae._sklearn_compat import HasMethods, _fit_context, _routing_enabled, _safe_indexing
 from skae.base import OffsetMixin
 from skae.meta._inner import InnerDetectorMixin, check_scores_samples, sliced_params
-from skae.thresholds import RULE_CONSTRAINTS, as_rule, needs_labels
+from skae.thresholds import RULE_CONSTRAINTS, FixedThreshold, as_rule, needs_labels
 
 
 class ThresholdedOutlierDetector(OffsetMixin, InnerDetectorMixin):
@@ -120,11 +120,12 @@ class ThresholdedOutlierDetector(OffsetMixin, InnerDetectorMixin):
             is_outlier = self._is_outlier(rule, y)
         if _routing_enabled():
             fit_params = process_routing(self, "fit", **fit_params).estimator.fit
-        if self.cv is not None:
+        holds_out = self.cv is not None and not isinstance(rule, FixedThreshold)
+        if holds_out:
             errors, rows = self._held_out_errors(X, y, fit_params, stratify=is_outlier is not None)
             is_outlier = None if is_outlier is None else is_outlier[rows]
         estimator = clone(self.estimator).fit(X, y, **fit_params)
-        if self.cv is None:
+        if not holds_out:
             errors = -estimator.score_samples(X)
         offset = -rule.threshold(errors, is_outlier)
         self.estimator_, self.rule_, self.offset_ = estimator, rule, offset

@@ -138,6 +138,25 @@ def test_a_colour_of_the_users_own():
         assert tuple(points.get_facecolor()[0][:3]) == to_rgba("green")[:3]
 
 
+def test_wishes_for_each_row_go_to_its_row():
+    sizes = np.arange(1.0, 21)
+    (points,) = LatentSpaceDisplay.from_predictions(CODES, errors=ERRORS, s=sizes).points_
+    np.testing.assert_array_equal(points.get_offsets(), CODES[::-1])
+    np.testing.assert_array_equal(points.get_sizes(), sizes[::-1])
+    both = LatentSpaceDisplay.from_predictions(CODES, LABELS, s=sizes.tolist(), c=ERRORS).points_
+    for points, rows in zip(both, (LABELS == 1, LABELS == -1), strict=True):
+        np.testing.assert_array_equal(points.get_sizes(), sizes[rows])
+        np.testing.assert_array_equal(points.get_array(), ERRORS[rows])
+
+
+def test_hollow_points_and_no_wish_at_all():
+    (points,) = LatentSpaceDisplay.from_predictions(CODES, errors=ERRORS, facecolors="none").points_
+    assert len(points.get_facecolor()) == 0
+    assert tuple(points.get_edgecolor()[0][:3]) == to_rgba(BLUE)[:3]
+    display = LatentSpaceDisplay.from_predictions(CODES, errors=ERRORS, c=None, color=None)
+    assert display.colorbar_ is not None
+
+
 @pytest.mark.parametrize("name", ["edgecolor", "edgecolors", "ec"])
 def test_edges_under_any_name(name):
     (points,) = LatentSpaceDisplay.from_predictions(

@@ -47,6 +47,13 @@ def test_points_and_lines():
     assert display.figure_ is display.ax_.figure
 
 
+def test_wishes_for_each_row_go_to_its_row():
+    sizes = np.array([10.0, 20.0, 30.0, 40.0])
+    inliers, outliers = PValueDisplay.from_predictions(P_VALUES, LABELS, s=sizes).points_
+    np.testing.assert_array_equal(inliers.get_sizes(), sizes[np.array(LABELS) == 1])
+    np.testing.assert_array_equal(outliers.get_sizes(), sizes[np.array(LABELS) == -1])
+
+
 def test_without_labels_and_level():
     display = PValueDisplay.from_predictions(P_VALUES)
     (points,) = display.points_

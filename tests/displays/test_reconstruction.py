@@ -99,16 +99,6 @@ def test_names_of_a_data_frame(heartbeats, make_detector):
     frame = display.frame()
     assert frame["row"].unique().tolist() == ["beat7"]
     assert frame["feature"].to_list() == X.columns.to_list()
-    assert display.axes_[-1].get_xlabel() == "feature index"  # 140 names would not be read
-
-
-def test_few_features_stand_below_by_their_names():
-    columns = ["height", "weight", "age"]
-    X = pd.DataFrame([[1.8, 80.0, 30.0], [1.6, 60.0, 40.0]], columns=columns)
-    display = ReconstructionDisplay.from_predictions(X, X + 0.1)
-    last = display.axes_[-1]
-    assert last.get_xlabel() == "feature"
-    assert [tick.get_text() for tick in last.get_xticklabels()] == columns
 
 
 def test_lists_are_rows_too(detector, heartbeats):

@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
 from skae import AutoencoderOutlierDetector, FitOnInliers, ThresholdedOutlierDetector
+from skae.metrics import anomaly_scorer
 from skae.thresholds import FBeta, MeanStd, Quantile, Youden
 
 FOREST = IsolationForest(n_estimators=10, random_state=0)
@@ -106,6 +107,29 @@ def test_rule_parameters_can_be_searched(heartbeats):
     ).fit(X, y)
     assert search.best_params_["rule__k"] in (0.0, 1.0)
     assert search.best_estimator_.rule_.k == search.best_params_["rule__k"]
+
+
+def test_a_number_is_the_threshold_and_can_be_searched(heartbeats):
+    X, y = heartbeats
+    detector = ThresholdedOutlierDetector(FOREST, 0.5).fit(X)
+    assert detector.offset_ == -0.5
+    np.testing.assert_array_equal(detector.predict(X) == -1, -detector.score_samples(X) > 0.5)
+    search = GridSearchCV(
+        ThresholdedOutlierDetector(FOREST), {"rule": [0.1, 0.48, 5]}, scoring=anomaly_scorer("f1")
+    )
+    assert search.fit(X, y).best_params_ == {"rule": 0.48}
+
+
+def test_for_a_number_no_rows_are_held_out(heartbeats):
+    class Counting(IsolationForest):
+        n_fits = 0
+
+        def fit(self, *args, **kwargs):
+            Counting.n_fits += 1
+            return super().fit(*args, **kwargs)
+
+    ThresholdedOutlierDetector(Counting(n_estimators=2), 0.5, cv=3).fit(heartbeats[0])
+    assert Counting.n_fits == 1
 
 
 def test_pickle_has_the_same_bytes_each_time(heartbeats):
