@@ -1,5 +1,7 @@
 """Fitting any outlier detector on the rows labelled normal."""
 
+import warnings
+
 import numpy as np
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
@@ -89,13 +91,17 @@ class FitOnInliers(InnerDetectorMixin):
         Raises
         ------
         ValueError
-            If the labels do not say what is normal, or no row is; if a label is named, but y is
-            not given.
+            If the labels do not say what is normal, or no row is.
+
+        Warns
+        -----
+        UserWarning
+            If a label is named, but y is missing: then it fits on all rows.
         """
         if sample_weight is not None:
             fit_params["sample_weight"] = sample_weight
         if y is None:
-            self._check_no_label_is_named()
+            self._warn_if_a_label_is_named()
         else:
             X, fit_params = self._normal_rows(X, y, fit_params)
         if _routing_enabled():
@@ -103,14 +109,16 @@ class FitOnInliers(InnerDetectorMixin):
         self.estimator_ = clone(self.estimator).fit(X, **fit_params)
         return self
 
-    def _check_no_label_is_named(self):
+    def _warn_if_a_label_is_named(self):
         for name in ("inlier_label", "outlier_label"):
             label = getattr(self, name)
             if not is_auto(label):
-                raise ValueError(
-                    f"{name}={label!r} names a label, and y is missing: give fit(X, y), or leave "
-                    f"{name} out to fit on all rows. Some meta-estimators keep y to themselves, as "
-                    "WindowedOutlierDetector does; FitOnInliers belongs around these."
+                warnings.warn(
+                    f"{name}={label!r} names a label, but y is missing: FitOnInliers fits on all "
+                    f"rows. Give fit(X, y), or leave {name} out. Some meta-estimators keep y to "
+                    "themselves, as WindowedOutlierDetector does; FitOnInliers belongs around them.",
+                    UserWarning,
+                    stacklevel=4,
                 )
 
     def _normal_rows(self, X, y, fit_params):

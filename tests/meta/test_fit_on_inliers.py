@@ -69,6 +69,14 @@ def test_without_labels_all_rows_are_taken():
     assert len(FitOnInliers(Recorder()).fit(X).estimator_.seen_["X"]) == len(X)
 
 
+@pytest.mark.parametrize("named", [{"inlier_label": 1}, {"outlier_label": "ill"}])
+def test_a_label_named_without_labels_is_worth_a_warning(named):
+    with pytest.warns(UserWarning, match=r"_label=.* names a label, but y is missing") as caught:
+        fitted = FitOnInliers(Recorder(), **named).fit(X)
+    assert caught[0].filename == __file__
+    assert len(fitted.estimator_.seen_["X"]) == len(X)
+
+
 def test_weights_are_cut_and_validation_rows_are_not():
     weights = np.arange(40.0)
     seen = FitOnInliers(Recorder()).fit(X, Y, sample_weight=weights, X_val=X).estimator_.seen_
@@ -184,8 +192,6 @@ def test_pickle():
         (-np.ones(40), {}, "No row is labelled normal"),
         (np.ones(40), {"outlier_label": 1}, "No row is labelled normal"),
         (Y[:5], {}, "inconsistent numbers of samples"),
-        (None, {"inlier_label": 1}, "inlier_label=1 names a label, and y is missing"),
-        (None, {"outlier_label": "ill"}, "outlier_label='ill' names a label"),
     ],
 )
 def test_unfit_labels_are_refused(y, named, message):
