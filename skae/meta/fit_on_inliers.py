@@ -116,7 +116,7 @@ class FitOnInliers(InnerDetectorMixin):
                 warnings.warn(
                     f"{name}={label!r} names a label, but y is missing: FitOnInliers fits on all "
                     f"rows. Give fit(X, y), or leave {name} out. Some meta-estimators keep y to "
-                    "themselves, as WindowedOutlierDetector does; FitOnInliers belongs around them.",
+                    "themselves, as WindowedOutlierDetector does: put FitOnInliers around them.",
                     UserWarning,
                     stacklevel=4,
                 )
