@@ -41,7 +41,6 @@ numpydoc_show_class_members = False  # the template of a class lists them
 autodoc_typehints = "none"
 
 html_theme = "pydata_sphinx_theme"
-html_baseurl = "https://skae.readthedocs.io/en/stable/"
 html_title = f"skae {release}"
 html_show_sourcelink = False
 html_theme_options = {

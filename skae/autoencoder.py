@@ -397,13 +397,13 @@ class AutoencoderOutlierDetector(
             return 0.0
         return super()._chosen_noise(X)
 
-    def _checked_rule(self):
+    def _check_parameters(self):
+        super()._check_parameters()
         if self.error == _PROBABILITY and self.architecture != "vae":
             raise ValueError(
                 f"error={_PROBABILITY!r} needs architecture='vae', whose codes have a "
                 f"distribution; got architecture={self.architecture!r}."
             )
-        return super()._checked_rule()
 
     def _check_goes_on(self, input_shape):
         super()._check_goes_on(input_shape)

@@ -121,7 +121,7 @@ class NetworkDetector(ReconstructionErrorDetector):
         """
         with unchanged_on_failure(self):
             rule = self._checked_rule()
-            self._check_callbacks()
+            self._check_parameters()
             X, X_val, sample_weight = self._checked_data(X, X_val, sample_weight)
             random = fresh_random_state(self.random_state)
             train_rows, held_out = self._split(len(X), random)
@@ -149,7 +149,8 @@ class NetworkDetector(ReconstructionErrorDetector):
             raise AttributeError(f"The fitted network has no {part}.")
         return found
 
-    def _check_callbacks(self):
+    def _check_parameters(self):
+        """Refuse what the constraints of single parameters cannot tell."""
         for callback in self.callbacks or ():
             if isinstance(callback, type) or not hasattr(callback, "set_model"):
                 raise TypeError(

@@ -23,6 +23,13 @@ def test_a_file_has_the_last_line_only(capsys):
     assert line.startswith(LAST)
 
 
+def test_a_file_has_every_epoch_if_asked(capsys):
+    train(verbose=2)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 30
+    assert lines[-1].startswith(LAST)
+
+
 def test_a_terminal_has_one_line_that_is_written_again(monkeypatch):
     terminal = io.StringIO()
     terminal.isatty = lambda: True

@@ -12,8 +12,7 @@ from skae.displays._drawing import given_axes, import_pyplot
 from skae.displays._rows import check_few_rows
 from skae.displays._signal_panels import draw_legend, draw_shaded, draw_side_by_side, signal_panels
 
-# By whether the values are in the units of X.
-_AUTO_VALUE_NAMES = {True: "value", False: "transformed value"}
+_DETECTORS_UNITS = "transformed value"
 
 
 class ReconstructionDisplay:
@@ -154,6 +153,8 @@ class ReconstructionDisplay:
         original, reconstruction, is_back = taken_back(
             transforms, inputs, detector.reconstruct(inputs)
         )
+        if value_name == "auto":
+            value_name = "value" if is_back else _DETECTORS_UNITS
         display = cls(
             X=original,
             X_reconstructed=reconstruction,
@@ -161,7 +162,7 @@ class ReconstructionDisplay:
             is_inlier=estimator.predict(X) == 1,
             row_names=_row_names(X),
             feature_names=getattr(X, "columns", None) if is_back else None,
-            value_name=value_name if value_name != "auto" else _AUTO_VALUE_NAMES[is_back],
+            value_name=value_name,
             error_name=error_name(estimator).removeprefix("reconstruction "),
         )
         return display.plot(ax, residual=residual, sample_rate=sample_rate)
