@@ -26,6 +26,7 @@ SETTINGS = {
     "noise 0.2": {"noise": 0.2},
     "64-32-6": {"hidden_layer_sizes": (64, 32)},
     "relu": {"activation": "relu"},
+    "silu": {"activation": "silu"},
     "gelu": {"activation": "gelu"},
     "tanh": {"activation": "tanh"},
     "elu": {"activation": "elu"},

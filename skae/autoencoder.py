@@ -85,7 +85,7 @@ class AutoencoderOutlierDetector(
         way round. "auto" is `(128, 64)`, for "conv1d" `(16, 32)`.
     latent_dim : int, default=6
         Size of the latent code: the smaller, the less the network can reconstruct.
-    activation : str or callable, default="silu"
+    activation : str or callable, default="mish"
         Activation of the hidden layers, by Keras' name.
     latent_activation : str or callable, default="linear"
         Activation of the latent layer.
@@ -246,7 +246,7 @@ class AutoencoderOutlierDetector(
         input_shape=None,
         hidden_layer_sizes="auto",
         latent_dim=6,
-        activation="silu",
+        activation="mish",
         latent_activation="linear",
         output_activation="auto",
         dropout=0.0,

@@ -27,7 +27,7 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
         Units of each member's encoder. Its decoder has them the other way round.
     latent_dim : int, default=6
         Size of the latent code: the smaller, the less the network can reconstruct.
-    activation : str or callable, default="silu"
+    activation : str or callable, default="mish"
         Activation of the hidden layers, by Keras' name.
     latent_activation : str or callable, default="linear"
         Activation of the latent layer.
@@ -160,7 +160,7 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
         *,
         hidden_layer_sizes=(128, 64),
         latent_dim=6,
-        activation="silu",
+        activation="mish",
         latent_activation="linear",
         output_activation="auto",
         l2=0.0,

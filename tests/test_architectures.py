@@ -3,8 +3,10 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from skae.architectures import BUILDERS
+from skae.architectures._layers import activation_function
 from skae.architectures.parts import draw_weights
 
 SIZES = {
@@ -35,12 +37,29 @@ def rows_for(name):
     return np.random.default_rng(0).random(shape, dtype=np.float32)
 
 
-@pytest.mark.parametrize("activation", ["relu", "silu"])
+@pytest.mark.parametrize("activation", ["relu", "silu", "mish"])
 @pytest.mark.parametrize("name", list(BUILDERS))
 def test_a_quick_network_gives_what_the_plain_one_does(name, activation):
     plain, quick = (build(name, activation=activation, seed=5, quick=q) for q in (False, True))
     rows = rows_for(name)
     np.testing.assert_allclose(quick(rows), plain(rows), rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "float64"])
+@pytest.mark.parametrize("name", ["silu", "mish"])
+def test_a_quick_activation_is_keras_own_everywhere(name, dtype):
+    x = tf.constant([-1e4, -90, -20, -5, -1, -1e-3, 0, 1e-3, 1, 5, 19, 21, 90, 1e4], dtype)
+    found = []
+    for quick in (False, True):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = activation_function(name, quick)(x)
+        found.append((y, tape.gradient(y, x)))
+    for plain, quick in zip(*found, strict=True):
+        assert quick.dtype == dtype
+        np.testing.assert_allclose(
+            quick, plain, rtol=1e-3 if dtype == "float16" else 1e-5, atol=1e-6
+        )
 
 
 @pytest.mark.parametrize("name", list(BUILDERS))

@@ -95,7 +95,32 @@ def latent_penalty(latent_l1):
 def activation_function(activation, quick):
     """Return a Keras activation; a quick one gives the same within rounding."""
     function = resolve("activations", activation)
-    return _quick_silu if quick and function is resolve("activations", "silu") else function
+    if quick and function is resolve("activations", "mish"):
+        return _quick_mish
+    if quick and function is resolve("activations", "silu"):
+        return _quick_silu
+    return function
+
+
+def _quick_mish(tensor):
+    import tensorflow as tf
+
+    if tensor.dtype != tf.float32:
+        return load_keras().activations.mish(tensor)
+
+    @tf.custom_gradient
+    def mish(x):
+        # tanh(softplus(x)) by one exponential, which does for the gradient too. Beyond 20 it is 1.
+        power = tf.exp(tf.minimum(x, 20.0))
+        product = power * (power + 2.0)
+        tanh = product / (product + 2.0)
+
+        def gradient(upstream):
+            return upstream * (tanh + x * (1.0 - tanh * tanh) * (power / (power + 1.0)))
+
+        return x * tanh, gradient
+
+    return mish(tensor)
 
 
 def _quick_silu(tensor):
