@@ -29,7 +29,7 @@ def on_disk(tmp_path, X):
 
 
 def detector(**params):
-    # Keras' own mish, where a callback listens, is another one within rounding.
+    # Keras' own mish, which trains where a callback listens, is the quick one within rounding.
     defaults = {"hidden_layer_sizes": (8,), "latent_dim": 2, "epochs": 3, "random_state": 0}
     defaults |= {"activation": "relu"}
     return AutoencoderOutlierDetector(**defaults | {"learning_rate": 0.02} | params)

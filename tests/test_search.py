@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from joblib import Parallel, delayed
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import Pipeline
@@ -96,6 +97,8 @@ def test_halving_over_epochs(heartbeats):
 
 def test_randomized_search_with_two_processes(heartbeats):
     X, y = heartbeats
+    # Workers that did without TensorFlow before: joblib will take its import for a leak.
+    Parallel(n_jobs=2)(delayed(sum)([number]) for number in range(20))
     results = [
         RandomizedSearchCV(
             FitOnInliers(pipeline()),
