@@ -6,15 +6,15 @@ __version__ = "0.1.0.dev0"
 
 # Loaded when first used, so that `import skae` costs nothing but its own few lines.
 _HOMES = {
-    "AutoencoderEnsembleOutlierDetector": "skae.ensemble",
-    "AutoencoderOutlierDetector": "skae.autoencoder",
-    "ConformalOutlierDetector": "skae.meta.conformal",
-    "FitOnInliers": "skae.meta.fit_on_inliers",
-    "ReconstructionOutlierDetector": "skae.reconstruction",
-    "ThresholdedOutlierDetector": "skae.meta.thresholded",
-    "WindowedOutlierDetector": "skae.meta.windowed",
-    "clear_cache": "skae.compiled",
-    "show_versions": "skae._versions",
+    "AutoencoderEnsembleOutlierDetector": "skae._detectors.ensemble",
+    "AutoencoderOutlierDetector": "skae._detectors.autoencoder",
+    "ConformalOutlierDetector": "skae._meta.conformal",
+    "FitOnInliers": "skae._meta.fit_on_inliers",
+    "ReconstructionOutlierDetector": "skae._detectors.reconstruction",
+    "ThresholdedOutlierDetector": "skae._meta.thresholded",
+    "WindowedOutlierDetector": "skae._meta.windowed",
+    "clear_cache": "skae._engines.keras.cache",
+    "show_versions": "skae._show_versions",
 }
 _MODULES = (
     "datasets",

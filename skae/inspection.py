@@ -8,10 +8,10 @@ from sklearn import config_context
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
+from skae._errors import mean_feature_errors
 from skae._labels import inlier_mask
-from skae._pipelines import fitted_offset, split_pipeline, taken_back, transformed
+from skae._meta.unwrap import fitted_offset, split_pipeline, taken_back, transformed
 from skae._sklearn_compat import Interval, validate_parameter_constraints
-from skae.errors import mean_feature_errors
 from skae.thresholds import _SHORT_CUTS, as_rule, needs_labels
 
 __all__ = ["explain", "threshold_report"]

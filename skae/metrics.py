@@ -25,14 +25,14 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from skae._labels import inlier_mask
-from skae._pipelines import split_pipeline
+from skae._meta.delegation import InnerDetectorMixin
+from skae._meta.unwrap import split_pipeline
 from skae._sklearn_compat import (
     Interval,
     _BaseScorer,
     _check_sample_weight,
     validate_parameter_constraints,
 )
-from skae.meta._inner import InnerDetectorMixin
 
 __all__ = ["anomaly_scorer", "anomaly_scorers"]
 

@@ -1,13 +1,14 @@
-"""The quick networks that are trained compute what the plain ones do that users get hold of."""
+"""The fast networks that are trained compute what the plain ones do that users get hold of."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from skae.architectures import BUILDERS
-from skae.architectures._layers import activation_function
-from skae.architectures.parts import draw_weights
+from skae._engines.keras.architectures._layers import activation_function
+from skae._engines.keras.blueprints import BuiltInBlueprint
+from skae._engines.keras.halves import draw_weights
+from skae._engines.options import Layout, Sizes
 
 SIZES = {
     "hidden_layer_sizes": (8, 5),
@@ -15,62 +16,74 @@ SIZES = {
     "activation": "relu",
     "latent_activation": "linear",
     "output_activation": "sigmoid",
+    "dropout": 0.3,
+    "batch_norm": False,
     "l2": 0.01,
+    "latent_l1": 0.1,
 }
-ONE_NETWORK = SIZES | {"dropout": 0.3, "batch_norm": False, "latent_l1": 0.1}
-PARAMS = {
-    "conv1d": ONE_NETWORK | {"kernel_size": 3},
-    "dense": ONE_NETWORK,
-    "dense_members": SIZES | {"n_members": 3},
-    "vae": ONE_NETWORK | {"beta": 0.1},
+OWN_PARAMS = {
+    "conv1d": {"kernel_size": 3, "strides": 2},
+    "dense": {},
+    "dense_members": {},
+    "lstm": {},
+    "vae": {"beta": 0.1},
 }
-SHAPES = {"conv1d": (6, 2), "dense": (6,), "dense_members": (6,), "vae": (6,)}
+LAYOUTS = {
+    "conv1d": Layout((6, 2)),
+    "dense": Layout((6,)),
+    "dense_members": Layout((6,), 3),
+    "lstm": Layout((6, 2)),
+    "vae": Layout((6,)),
+}
 
 
-def build(name, **params):
-    return BUILDERS[name](SHAPES[name], **PARAMS[name] | params)
+def build(name, seed=0, fast_ops=False, layout=None, **params):
+    sizes = Sizes(**SIZES | {key: params.pop(key) for key in SIZES if key in params})
+    blueprint = BuiltInBlueprint(
+        name, layout or LAYOUTS[name], sizes, OWN_PARAMS[name] | params, seed
+    )
+    return blueprint.build(fast_ops)
 
 
 def rows_for(name):
-    members = (3,) if name == "dense_members" else ()
-    shape = (7, *members, *SHAPES[name])
+    shape = (7, *LAYOUTS[name].member_axes, *LAYOUTS[name].input_shape)
     return np.random.default_rng(0).random(shape, dtype=np.float32)
 
 
 @pytest.mark.parametrize("activation", ["relu", "silu", "mish"])
-@pytest.mark.parametrize("name", list(BUILDERS))
-def test_a_quick_network_gives_what_the_plain_one_does(name, activation):
-    plain, quick = (build(name, activation=activation, seed=5, quick=q) for q in (False, True))
+@pytest.mark.parametrize("name", list(LAYOUTS))
+def test_a_fast_network_gives_what_the_plain_one_does(name, activation):
+    plain, fast = (build(name, activation=activation, seed=5, fast_ops=f) for f in (False, True))
     rows = rows_for(name)
-    np.testing.assert_allclose(quick(rows), plain(rows), rtol=1e-5)
+    np.testing.assert_allclose(fast(rows), plain(rows), rtol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "float64"])
 @pytest.mark.parametrize("name", ["silu", "mish"])
-def test_a_quick_activation_is_keras_own_everywhere(name, dtype):
+def test_a_fast_activation_is_keras_own_everywhere(name, dtype):
     x = tf.constant([-1e4, -90, -20, -5, -1, -1e-3, 0, 1e-3, 1, 5, 19, 21, 90, 1e4], dtype)
     found = []
-    for quick in (False, True):
+    for fast_ops in (False, True):
         with tf.GradientTape() as tape:
             tape.watch(x)
-            y = activation_function(name, quick)(x)
+            y = activation_function(name, fast_ops)(x)
         found.append((y, tape.gradient(y, x)))
-    for plain, quick in zip(*found, strict=True):
-        assert quick.dtype == dtype
+    for plain, fast in zip(*found, strict=True):
+        assert fast.dtype == dtype
         np.testing.assert_allclose(
-            quick, plain, rtol=1e-3 if dtype == "float16" else 1e-5, atol=1e-6
+            fast, plain, rtol=1e-3 if dtype == "float16" else 1e-5, atol=1e-6
         )
 
 
-@pytest.mark.parametrize("name", list(BUILDERS))
-class TestQuick:
+@pytest.mark.parametrize("name", list(LAYOUTS))
+class TestFast:
     def test_the_same_weights_and_outputs(self, name):
-        plain, quick = (build(name, seed=5, quick=quick) for quick in (False, True))
-        for ours, theirs in zip(quick.get_weights(), plain.get_weights(), strict=True):
+        plain, fast = (build(name, seed=5, fast_ops=fast_ops) for fast_ops in (False, True))
+        for ours, theirs in zip(fast.get_weights(), plain.get_weights(), strict=True):
             np.testing.assert_array_equal(ours, theirs)
         rows = rows_for(name)
-        np.testing.assert_allclose(quick(rows), plain(rows), rtol=1e-5)
-        assert [float(loss) for loss in quick.losses] == pytest.approx(
+        np.testing.assert_allclose(fast(rows), plain(rows), rtol=1e-5)
+        assert [float(loss) for loss in fast.losses] == pytest.approx(
             [float(loss) for loss in plain.losses]
         )
 
@@ -93,8 +106,8 @@ class TestQuick:
         assert ours == ({"latent"} if name == "vae" else set())
 
 
-def test_quick_dropout_drops_its_share_and_keeps_the_mean():
-    model = build("dense", seed=0, quick=True)
+def test_fast_dropout_drops_its_share_and_keeps_the_mean():
+    model = build("dense", seed=0, fast_ops=True)
     dropout = model.get_layer("encoder").get_layer("encoder_1_dropout")
     ones = np.ones((500, 200), dtype=np.float32)
     first, second = (np.asarray(dropout(ones, training=True)) for _ in range(2))
@@ -105,8 +118,7 @@ def test_quick_dropout_drops_its_share_and_keeps_the_mean():
 
 
 def test_each_member_starts_with_weights_as_large_as_if_it_were_alone():
-    params = PARAMS["dense_members"] | {"hidden_layer_sizes": (200,), "n_members": 20}
-    members = BUILDERS["dense_members"]((100,), **params, seed=0)
+    members = build("dense_members", layout=Layout((100,), 20), hidden_layer_sizes=(200,))
     kernel = members.get_layer("encoder_1").kernel
     limit = np.sqrt(6 / (100 + 200))
     assert np.abs(kernel).max() == pytest.approx(limit, rel=0.01)
@@ -118,8 +130,7 @@ class TestConv1d:
     @pytest.mark.parametrize("n_steps", [1, 2, 5, 13, 140])
     @pytest.mark.parametrize("params", [{}, {"kernel_size": 1}, {"strides": 1}, {"strides": 3}])
     def test_any_length_comes_back(self, n_steps, params):
-        params = PARAMS["conv1d"] | params
-        model = BUILDERS["conv1d"]((n_steps, 2), **params, seed=0)
+        model = build("conv1d", layout=Layout((n_steps, 2)), **params)
         assert model.output_shape == (None, n_steps, 2)
         assert model.get_layer("encoder").output_shape == (None, 2)
 
@@ -127,11 +138,11 @@ class TestConv1d:
         model = build("conv1d", hidden_layer_sizes=(), seed=0)
         assert model.output_shape == (None, 6, 2)
 
-    def test_a_step_is_seen_by_its_neighbours_only(self):
+    def test_a_step_is_seen_by_its_neighbors_only(self):
         params = {"hidden_layer_sizes": (4,), "kernel_size": 3, "dropout": 0.0}
         encoder = build("conv1d", **params, seed=0).get_layer("encoder")
         before = keras.Model(encoder.inputs[0], encoder.get_layer("encoder_1").output)
-        rows = np.zeros((1, *SHAPES["conv1d"]), dtype=np.float32)
+        rows = np.zeros((1, *LAYOUTS["conv1d"].input_shape), dtype=np.float32)
         other = rows.copy()
         other[0, 5] = 1.0
         changed = np.any(np.asarray(before(other)) != np.asarray(before(rows)), axis=(0, 2))

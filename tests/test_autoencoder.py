@@ -11,9 +11,9 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import roc_auc_score
 
 from skae import AutoencoderOutlierDetector
-from skae.errors import row_errors
+from skae._engines.keras.training import train
+from skae._errors import row_errors
 from skae.thresholds import MeanStd, Quantile
-from skae.training import train
 
 # Three epochs make a quick test and a poor network; TestWarnings looks at the warning itself.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -131,7 +131,7 @@ class TestContract:
             given.append(feed._X)
             return train(trainer, feed, *args, **kwargs)
 
-        monkeypatch.setattr("skae.network_detector.train", keep_and_train)
+        monkeypatch.setattr("skae._engines.keras.engine.train", keep_and_train)
         detector(validation_fraction=0.2).fit(normal)
         assert np.shares_memory(given[0], normal)
 
@@ -455,7 +455,7 @@ class TestNetworks:
     @pytest.mark.parametrize(
         ("params", "error", "message"),
         [
-            ({"input_shape": (139, 1)}, ValueError, "stands for 139 values a row.*140 features"),
+            ({"input_shape": (139, 1)}, ValueError, "stands for 139 values per row.*140 features"),
             ({"architecture": lambda shape: None}, TypeError, "must return a keras.Model; .*None"),
             (
                 {"architecture": lambda shape: keras.Sequential([keras.layers.Dense(3)])},
@@ -468,7 +468,7 @@ class TestNetworks:
                 r"does not take rows of shape \(140,\)",
             ),
             ({"architecture_params": {"units": 3}}, ValueError, "takes no architecture_params"),
-            ({"architecture": "lstm"}, ValueError, "'architecture' parameter"),
+            ({"architecture": "gru"}, ValueError, "'architecture' parameter"),
             ({"hidden_layer_sizes": (3, 0)}, ValueError, "must be positive integers"),
         ],
     )

@@ -14,21 +14,22 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
-import skae.forward
-import skae.trainer
+import skae._engines.keras.forward
+import skae._engines.keras.trainer
 from skae import (
     AutoencoderEnsembleOutlierDetector,
     AutoencoderOutlierDetector,
     FitOnInliers,
-    feeding,
 )
-from skae.architectures import build_dense_members
-from skae.feeding import Feed
+from skae._detectors.trained import NetworkDetector
+from skae._engines.keras.architectures.dense_members import build
+from skae._engines.keras.trainer import Trainer, _trimmed
+from skae._engines.options import Layout, Sizes
+from skae._network import feeding
+from skae._network.feeding import Feed
 from skae.inspection import explain
 from skae.metrics import anomaly_scorer
 from skae.model_selection import StratifiedOutlierKFold
-from skae.network_detector import NetworkDetector
-from skae.trainer import Trainer, _trimmed
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -42,7 +43,14 @@ ARCHITECTURE = {
     "activation": "relu",
     "latent_activation": "linear",
     "output_activation": "linear",
+    "dropout": 0.0,
+    "batch_norm": False,
+    "latent_l1": 0.0,
 }
+
+
+def build_members(n_features, n_members, seed, l2=0.0):
+    return build(Layout((n_features,), n_members), Sizes(l2=l2, **ARCHITECTURE), seed=seed)
 
 
 def detector(n_estimators=3, **params):
@@ -76,13 +84,13 @@ def measured(request):
 def traces(monkeypatch):
     """Collect the signatures of all graphs that are traced."""
     made = []
-    compiled = skae.trainer.compiled
+    compiled = skae._engines.keras.trainer.compiled
 
     def counting(function, *signature):
         made.append(signature)
         return compiled(function, *signature)
 
-    for module in (skae.trainer, skae.forward):
+    for module in (skae._engines.keras.trainer, skae._engines.keras.forward):
         monkeypatch.setattr(module, "compiled", counting)
     return made
 
@@ -133,9 +141,9 @@ class TestScores:
         rows = []
         set_offset = NetworkDetector._set_offset
 
-        def spy(self, rule, X, calibration):
+        def spy(self, rule, network, X, calibration):
             rows.append(calibration)
-            set_offset(self, rule, X, calibration)
+            set_offset(self, rule, network, X, calibration)
 
         monkeypatch.setattr(NetworkDetector, "_set_offset", spy)
         fitted = detector(validation_fraction=0.25).fit(X)
@@ -181,14 +189,14 @@ class TestMembers:
         assert np.all(correlations < 0.999)
 
     def test_see_the_rows_in_orders_of_their_own(self):
-        orders = Feed(X, (5,), n_members=3).shuffled(np.random.default_rng(0), 400)
+        orders = Feed(X, Layout((5,), 3)).shuffled(np.random.default_rng(0), 400)
         assert orders.shape == (400, 3)
         np.testing.assert_array_equal(np.sort(orders, axis=0), np.arange(400)[:, None] + [0, 0, 0])
         assert (orders[:, 0] == orders[:, 1]).mean() < 0.05
         assert (orders[:, 1] == orders[:, 2]).mean() < 0.05
 
     def test_start_as_single_networks_do(self):
-        model = build_dense_members((50,), n_members=4, seed=0, l2=0, **ARCHITECTURE)
+        model = build_members(50, 4, seed=0)
         for layer in model.layers:
             if hasattr(layer, "kernel"):
                 limit = np.sqrt(6 / sum(layer.kernel.shape[1:]))
@@ -197,7 +205,7 @@ class TestMembers:
                 assert not np.any(layer.bias)
 
     def test_penalty_is_the_mean_of_the_members_own(self):
-        model = build_dense_members((50,), n_members=4, seed=0, l2=0.1, **ARCHITECTURE)
+        model = build_members(50, 4, seed=0, l2=0.1)
         kernels = [weight for weight in model.get_weights() if weight.ndim == 3]
         own = [0.1 * sum((kernel[member] ** 2).sum() for kernel in kernels) for member in range(4)]
         assert sum(float(loss) for loss in model.losses) == pytest.approx(np.mean(own))
@@ -225,10 +233,7 @@ class TestMembers:
     def test_do_not_feel_each_other(self, params, weighted):
         options = detector(noise=0.0, **params)._training_options(X).resolved(64)
         together, alone = (
-            build_dense_members(
-                (5,), n_members=n_members, seed=1, l2=params.get("l2", 0), **ARCHITECTURE
-            )
-            for n_members in (2, 1)
+            build_members(5, n_members, seed=1, l2=params.get("l2", 0.0)) for n_members in (2, 1)
         )
         initial = together.get_weights()
         alone.set_weights([weight[1:] for weight in initial])
@@ -236,7 +241,7 @@ class TestMembers:
         data = (rows, np.linspace(0, 1, 64, dtype=np.float32)) if weighted else (rows,)
         orders = [np.random.default_rng(0).permuted(np.arange(64)[:, None] + [0, 0], axis=0)] * 20
         for model, columns in ((together, slice(None)), (alone, slice(1, None))):
-            trainer = Trainer(model, options, (5,), model.input_shape[1])
+            trainer = Trainer(model, options, Layout((5,), model.input_shape[1]))
             trainer.restart(options, 20)
             trainer.bind(options, 0)
             trainer.run_epochs(data, [order[:, columns] for order in orders])
@@ -395,7 +400,7 @@ class TestTraining:
         before = fitted.score_samples(X)
         with pytest.raises(ValueError, match=r"for rows of shape \(5,\), but.*\(4,\)"):
             fitted.fit(X[:, :4])
-        with pytest.raises(ValueError, match="goes on with 3 autoencoders, but n_estimators=2"):
+        with pytest.raises(ValueError, match="resumes 3 autoencoders, but n_estimators=2"):
             fitted.set_params(n_estimators=2).fit(X)
         np.testing.assert_array_equal(fitted.score_samples(X), before)
 
@@ -432,9 +437,9 @@ class TestTraining:
         weight = np.linspace(0.5, 1, 400) if weighted else None
         whole = detector(epochs=20).fit(X, sample_weight=weight)
         for name, n_rows in {
-            "MOST_BYTES_AT_ONCE": 150,
-            "_BYTES_A_CHUNK": 130,
-            "_BYTES_A_BLOCK": 20,
+            "MAX_BYTES_AT_ONCE": 150,
+            "_BYTES_PER_CHUNK": 130,
+            "_BYTES_PER_BLOCK": 20,
         }.items():
             monkeypatch.setattr(feeding, name, n_rows * 20)
         array = np.memmap(tmp_path / "rows", X.dtype, "w+", shape=X.shape)

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from skae.errors import NAMED_ERRORS, feature_errors, row_errors
+from skae._errors import NAMED_ERRORS, feature_errors, row_errors
 
 X = np.array([[0.0, 0.5], [2.0, 1.0]], dtype=np.float32)
 RECONSTRUCTION = np.array([[0.5, 0.5], [-1.0, 1.5]], dtype=np.float32)

@@ -6,8 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-from skae import AutoencoderOutlierDetector, feeding
-from skae.feeding import Feed, is_on_disk
+from skae import AutoencoderOutlierDetector
+from skae._engines.options import Layout
+from skae._network import feeding
+from skae._network.feeding import Feed, is_on_disk
 
 T = np.random.default_rng(0).random((1000, 1), dtype=np.float32)
 X = np.hstack([T, T**2, 1 - T, np.sqrt(T)])
@@ -16,9 +18,9 @@ X = np.hstack([T, T**2, 1 - T, np.sqrt(T)])
 @pytest.fixture
 def small_chunks(monkeypatch):
     """Chunks of 200 rows of X, in blocks of 50, for anything larger than 300 rows."""
-    monkeypatch.setattr(feeding, "MOST_BYTES_AT_ONCE", 300 * 16)
-    monkeypatch.setattr(feeding, "_BYTES_A_CHUNK", 200 * 16)
-    monkeypatch.setattr(feeding, "_BYTES_A_BLOCK", 50 * 16)
+    monkeypatch.setattr(feeding, "MAX_BYTES_AT_ONCE", 300 * 16)
+    monkeypatch.setattr(feeding, "_BYTES_PER_CHUNK", 200 * 16)
+    monkeypatch.setattr(feeding, "_BYTES_PER_BLOCK", 50 * 16)
 
 
 def on_disk(tmp_path, X):
@@ -46,33 +48,33 @@ def test_is_on_disk(tmp_path):
 class TestFeed:
     def test_reads_rows_laid_out_in_float32_with_their_weights(self):
         weight = np.arange(1000, dtype=np.float32)
-        feed = Feed(X.astype(np.float64), (2, 2), np.arange(500, 1000), weight)
+        feed = Feed(X.astype(np.float64), Layout((2, 2)), np.arange(500, 1000), weight)
         rows, weights = feed.read(slice(10, 12))
         assert rows.dtype == np.float32
         np.testing.assert_array_equal(rows, X[510:512].reshape(2, 2, 2))
         np.testing.assert_array_equal(weights, [510, 511])
 
     def test_few_rows_come_at_once_in_any_order(self):
-        ((positions, order),) = Feed(X, (4,)).shuffled_chunks(np.random.default_rng(0), 32)
+        ((positions, order),) = Feed(X, Layout((4,))).shuffled_chunks(np.random.default_rng(0), 32)
         assert positions == slice(None)
         assert sorted(order) == list(range(1000))
         assert list(order) != list(range(1000))
 
     def test_each_row_comes_once_an_epoch_in_whole_batches(self, small_chunks):
-        chunks = list(Feed(X, (4,)).shuffled_chunks(np.random.default_rng(0), 32))
+        chunks = list(Feed(X, Layout((4,))).shuffled_chunks(np.random.default_rng(0), 32))
         sizes = [len(order) for _, order in chunks]
         assert sizes == [192, 192, 192, 192, 192, 40]
         assert sorted(np.concatenate([positions for positions, _ in chunks])) == list(range(1000))
         assert all(sorted(order) == list(range(len(order))) for _, order in chunks)
 
     def test_a_chunk_mixes_distant_blocks(self, small_chunks):
-        positions, order = next(Feed(X, (4,)).shuffled_chunks(np.random.default_rng(0), 32))
+        positions, order = next(Feed(X, Layout((4,))).shuffled_chunks(np.random.default_rng(0), 32))
         assert np.all(np.diff(positions) > 0)
         assert np.ptp(positions) > 400
         assert np.any(np.diff(order) < 0)
 
     def test_a_batch_larger_than_a_chunk_is_not_cut(self, small_chunks):
-        chunks = Feed(X, (4,)).shuffled_chunks(np.random.default_rng(0), 900)
+        chunks = Feed(X, Layout((4,))).shuffled_chunks(np.random.default_rng(0), 900)
         assert [len(order) for _, order in chunks] == [900, 100]
 
 
@@ -114,9 +116,9 @@ class TestTraining:
     def test_chunks_learn_as_well_as_the_whole(self, monkeypatch):
         rows = np.sort(np.tile(X, (4, 1)), axis=0)
         whole = detector(epochs=20).fit(rows)
-        monkeypatch.setattr(feeding, "MOST_BYTES_AT_ONCE", 0)
-        monkeypatch.setattr(feeding, "_BYTES_A_CHUNK", 1000 * 16)
-        monkeypatch.setattr(feeding, "_BYTES_A_BLOCK", 50 * 16)
+        monkeypatch.setattr(feeding, "MAX_BYTES_AT_ONCE", 0)
+        monkeypatch.setattr(feeding, "_BYTES_PER_CHUNK", 1000 * 16)
+        monkeypatch.setattr(feeding, "_BYTES_PER_BLOCK", 50 * 16)
         chunked = detector(epochs=20).fit(rows)
         assert chunked.history_["loss"][-1] < 1.3 * whole.history_["loss"][-1]
         assert len(chunked.history_["loss"]) == 20
@@ -125,8 +127,8 @@ class TestTraining:
         rows = np.random.default_rng(0).random((100_000, 20))
         array = on_disk(tmp_path, rows)
         del rows
-        monkeypatch.setattr(feeding, "MOST_BYTES_AT_ONCE", 0)
-        monkeypatch.setattr(feeding, "_BYTES_A_CHUNK", 2**19)
+        monkeypatch.setattr(feeding, "MAX_BYTES_AT_ONCE", 0)
+        monkeypatch.setattr(feeding, "_BYTES_PER_CHUNK", 2**19)
         model = detector(epochs=1, batch_size=1000, validation_fraction=0.3, learning_rate=0.01)
         tracemalloc.start()
         try:

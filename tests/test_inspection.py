@@ -26,7 +26,7 @@ from skae import (
     ReconstructionOutlierDetector,
     ThresholdedOutlierDetector,
 )
-from skae._pipelines import fitted_offset, keeps_features_apart
+from skae._meta.unwrap import fitted_offset, keeps_features_apart
 from skae.datasets import make_heartbeats
 from skae.inspection import explain, threshold_report
 from skae.thresholds import _SHORT_CUTS, FBeta, MeanStd, Quantile, Youden
@@ -314,7 +314,7 @@ def test_unusualness_is_relative_to_the_rows_that_set_the_offset(heartbeats, mak
 
 
 def test_of_many_rows_some_are_enough(heartbeats, make_detector, monkeypatch):
-    monkeypatch.setattr("skae.base._SAMPLE", 100)
+    monkeypatch.setattr("skae._network.scorer._MAX_SAMPLE", 100)
     X, y = heartbeats
     X = X[y == 1]
     assert 200 < len(X) < 300
@@ -329,7 +329,7 @@ def test_of_many_rows_some_are_enough(heartbeats, make_detector, monkeypatch):
 
 @pytest.mark.parametrize(("most", "step"), [(100, 1), (50, 1), (49, 2), (16, 4)])
 def test_feature_errors_of_any_reconstructor(most, step, monkeypatch):
-    monkeypatch.setattr("skae.base._SAMPLE", most)
+    monkeypatch.setattr("skae._network.scorer._MAX_SAMPLE", most)
     X = np.random.default_rng(0).normal(size=(50, 4))
     detector = pca().fit(X)
     errors = detector.reconstruction_error(X, per_feature=True)

@@ -69,12 +69,12 @@ def test_rule_of_a_thresholded_detector(heartbeats):
     X, y = heartbeats
     search = GridSearchCV(
         ThresholdedOutlierDetector(FitOnInliers(pipeline()), MeanStd()),
-        {"rule__k": [-5.0, 1.0, 50.0]},
+        {"threshold__k": [-5.0, 1.0, 50.0]},
         scoring=anomaly_scorer("f1"),
         cv=CV,
         error_score="raise",
     ).fit(X, y)
-    assert search.best_params_ == {"rule__k": 1.0}
+    assert search.best_params_ == {"threshold__k": 1.0}
 
 
 def test_halving_over_epochs(heartbeats):

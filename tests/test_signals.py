@@ -15,8 +15,8 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 import skae
 import skae.layers
 from skae import AutoencoderOutlierDetector, FitOnInliers
+from skae._engines.keras.trainer import Trainer
 from skae.metrics import anomaly_scorer
-from skae.trainer import Trainer
 
 # Most of these trainings are too short to learn much.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

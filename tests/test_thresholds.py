@@ -444,10 +444,10 @@ def test_parameters_can_be_searched(heartbeats, rule, parameter, values):
     forest = IsolationForest(n_estimators=10, random_state=0)
     search = GridSearchCV(
         ThresholdedOutlierDetector(forest, rule),
-        {f"rule__{parameter}": values},
+        {f"threshold__{parameter}": values},
         scoring=make_scorer(f1_score, pos_label=-1, zero_division=0),
         cv=2,
         error_score="raise",
     ).fit(X, y)
-    assert search.best_params_ == {f"rule__{parameter}": values[0]}
+    assert search.best_params_ == {f"threshold__{parameter}": values[0]}
     assert getattr(search.best_estimator_.rule_, parameter) == values[0]

@@ -4,11 +4,12 @@ import keras
 import numpy as np
 import pytest
 
-from skae.feeding import Feed
-from skae.steps import PackedAdamStep
-from skae.trainer import Trainer
-from skae.training import TrainingOptions, join_histories
-from skae.training import train as train_with
+from skae._engines.keras.steps import PackedAdamStep
+from skae._engines.keras.trainer import Trainer
+from skae._engines.keras.training import train as train_with
+from skae._engines.options import Layout, TrainingOptions
+from skae._network.feeding import Feed
+from skae._network.network import join_histories
 
 X = np.random.default_rng(0).random((50, 6), dtype=np.float32)
 OPTIONS = TrainingOptions(
@@ -34,12 +35,12 @@ def options(**changes):
 
 
 def train(model, X, options, *, rows=None, sample_weight=None, X_val=None, **kwargs):
-    shape = X.shape[1:]
+    layout = Layout(X.shape[1:])
     return train_with(
-        Trainer(model, options, shape),
-        Feed(X, shape, rows, sample_weight),
+        Trainer(model, options, layout),
+        Feed(X, layout, rows, sample_weight),
         options,
-        feed_val=None if X_val is None else Feed(X_val, shape),
+        feed_val=None if X_val is None else Feed(X_val, layout),
         **kwargs,
     )
 
@@ -127,7 +128,7 @@ def test_penalties_and_batch_normalization_as_in_keras(monkeypatch, packed):
     [({}, True), ({"optimizer": "sgd"}, False), ({"callbacks": (batch_hook(),)}, False)],
 )
 def test_weights_are_packed_where_nobody_looks_at_the_optimizer(changes, packs):
-    trainer = Trainer(network(), options(**changes), (6,))
+    trainer = Trainer(network(), options(**changes), Layout((6,)))
     assert isinstance(trainer._step, PackedAdamStep) == packs
 
 

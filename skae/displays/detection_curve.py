@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.metrics import precision_recall_curve
 
-from skae._pipelines import error_name as error_name_of
+from skae._meta.unwrap import error_name as error_name_of
 from skae.displays._drawing import (
     BLUE,
     VERMILION,

@@ -4,7 +4,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from skae._pipelines import error_name as error_name_of
+from skae._meta.unwrap import error_name as error_name_of
 from skae.displays._drawing import draw_threshold, figure_and_axes, import_pyplot
 from skae.displays._rows import (
     checked_labels,

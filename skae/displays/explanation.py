@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skae._pipelines import error_name as error_name_of
+from skae._meta.unwrap import error_name as error_name_of
 from skae.displays._drawing import BLUE, given_axes, import_pyplot, ink
 from skae.displays._rows import check_few_rows, checked_numbers
 from skae.inspection import explain

@@ -5,8 +5,8 @@ from sklearn.decomposition import PCA
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
-from skae._pipelines import error_name as error_name_of
-from skae._pipelines import split_pipeline, transformed
+from skae._meta.unwrap import error_name as error_name_of
+from skae._meta.unwrap import split_pipeline, transformed
 from skae.displays._drawing import (
     figure_and_axes,
     import_pyplot,

@@ -6,10 +6,10 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from skae._pipelines import _inside, transformed
+from skae._meta.conformal import _discoveries
+from skae._meta.unwrap import _inside, transformed
 from skae.displays._drawing import figure_and_axes, import_pyplot, ink, scatter, scatter_wishes
 from skae.displays._rows import checked_labels, checked_numbers, classes, label_column
-from skae.meta.conformal import _discoveries
 
 
 class PValueDisplay:

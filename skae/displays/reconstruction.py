@@ -7,7 +7,7 @@ from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from skae._labels import inlier_mask
-from skae._pipelines import error_name, split_pipeline, taken_back, transformed
+from skae._meta.unwrap import error_name, split_pipeline, taken_back, transformed
 from skae.displays._drawing import given_axes, import_pyplot
 from skae.displays._rows import check_few_rows
 from skae.displays._signal_panels import draw_legend, draw_shaded, draw_side_by_side, signal_panels

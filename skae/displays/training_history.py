@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from skae._pipelines import split_pipeline
+from skae._meta.unwrap import split_pipeline
 from skae.displays._drawing import BLUE, VERMILION, figure_and_axes, import_pyplot, line_style
 
 _VALIDATION = "val_"

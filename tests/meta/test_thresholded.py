@@ -67,7 +67,7 @@ def test_short_cut_and_clone(heartbeats):
     assert detector.rule_ is not rule
     again = ThresholdedOutlierDetector(FOREST, "youden").fit(X, y)
     assert again.offset_ == detector.offset_
-    assert clone(detector).get_params()["rule"].get_params() == rule.get_params()
+    assert clone(detector).get_params()["threshold"].get_params() == rule.get_params()
 
 
 def test_other_label_codings(heartbeats):
@@ -101,12 +101,12 @@ def test_rule_parameters_can_be_searched(heartbeats):
     X, y = heartbeats
     search = GridSearchCV(
         ThresholdedOutlierDetector(FOREST, MeanStd()),
-        {"rule__k": [0.0, 1.0, 50.0], "rule": [MeanStd()]},
+        {"threshold__k": [0.0, 1.0, 50.0], "threshold": [MeanStd()]},
         scoring=lambda detector, X, y: fbeta_score(y == -1, detector.predict(X) == -1, beta=1),
         cv=3,
     ).fit(X, y)
-    assert search.best_params_["rule__k"] in (0.0, 1.0)
-    assert search.best_estimator_.rule_.k == search.best_params_["rule__k"]
+    assert search.best_params_["threshold__k"] in (0.0, 1.0)
+    assert search.best_estimator_.rule_.k == search.best_params_["threshold__k"]
 
 
 def test_a_number_is_the_threshold_and_can_be_searched(heartbeats):
@@ -115,9 +115,9 @@ def test_a_number_is_the_threshold_and_can_be_searched(heartbeats):
     assert detector.offset_ == -0.5
     np.testing.assert_array_equal(detector.predict(X) == -1, -detector.score_samples(X) > 0.5)
     search = GridSearchCV(
-        ThresholdedOutlierDetector(FOREST), {"rule": [0.1, 0.48, 5]}, scoring=anomaly_scorer("f1")
+        ThresholdedOutlierDetector(FOREST), {"threshold": [0.1, 0.48, 5]}, scoring=anomaly_scorer("f1")
     )
-    assert search.fit(X, y).best_params_ == {"rule": 0.48}
+    assert search.fit(X, y).best_params_ == {"threshold": 0.48}
 
 
 def test_for_a_number_no_rows_are_held_out(heartbeats):
@@ -147,7 +147,7 @@ def test_pickle_has_the_same_bytes_each_time(heartbeats):
         (FOREST, FBeta(), np.ones(300), ValueError, "both classes, but all 300 rows are inliers"),
         (FOREST, FBeta(), -np.ones(300), ValueError, "all 300 rows are outliers"),
         (FOREST, "youden", np.arange(300) % 2, ValueError, "do not say what is normal"),
-        (FOREST, "median", None, ValueError, "'rule' parameter"),
+        (FOREST, "median", None, ValueError, "'threshold' parameter"),
         (FOREST, MeanStd, None, TypeError, "A threshold rule is a number, one of"),
         (FOREST, MeanStd(k="2"), None, ValueError, "'k' parameter of MeanStd"),
         (LogisticRegression(), "mean_std", np.ones(300), TypeError, "outlier detector with score"),

@@ -48,7 +48,7 @@ class LargestValue(OutlierMixin, BaseEstimator):
 
 def detector(width=4, stride=1, reduce="max", estimator=None):
     estimator = LargestValue() if estimator is None else estimator
-    return WindowedOutlierDetector(estimator, width, stride, reduce)
+    return WindowedOutlierDetector(estimator, width=width, stride=stride, reduce=reduce)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ class TestScores:
     def test_many_windows_as_few(self, monkeypatch):
         fitted = detector(stride=2).fit(SERIES)
         scores = fitted.score_samples(SERIES)
-        monkeypatch.setattr("skae.base._ROWS_AT_ONCE", 7)
+        monkeypatch.setattr("skae._network.scorer._DEFAULT_BATCHING", (7, 1))
         np.testing.assert_array_equal(fitted.score_samples(SERIES), scores)
 
     def test_decisions_are_those_of_the_detector_inside(self, strip):
@@ -219,7 +219,7 @@ class TestBadInput:
 
     def test_input_shape_of_other_windows(self):
         network = AutoencoderOutlierDetector("conv1d", input_shape=(16, 1))
-        with pytest.raises(ValueError, match=r"stands for 16 values a row, but X has 32"):
+        with pytest.raises(ValueError, match=r"stands for 16 values per row, but X has 32"):
             detector(16, estimator=network).fit(SERIES)
 
     def test_stretch_shorter_than_a_window(self):

@@ -1,0 +1,1 @@
+"""The detectors: their parameters, and what these mean."""

@@ -1,0 +1,417 @@
+"""The detector: one autoencoder, fitted and scored as scikit-learn's outlier detectors are."""
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_array
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from skae._detectors.base import error_constraints
+from skae._detectors.trained import NETWORK_CONSTRAINTS, NetworkDetector
+from skae._engines.keras.blueprints import BuiltInBlueprint, ConfigBlueprint, FunctionBlueprint
+from skae._engines.keras.loading import is_keras_model
+from skae._engines.options import Layout
+from skae._network.architectures import ARCHITECTURES, input_shape_of
+from skae._network.scorer import in_batches
+from skae._sklearn_compat import StrOptions
+
+if TYPE_CHECKING:
+    import keras
+
+# Errors that belong to an architecture, and the architectures that have them.
+_OWN_ERRORS = {
+    name: [record.name for record in ARCHITECTURES.values() if name in record.own_errors]
+    for name in sorted({name for record in ARCHITECTURES.values() for name in record.own_errors})
+}
+
+
+def _has_half(name):
+    """Return a check for `available_if`: before fit a network is taken to have both halves."""
+
+    def check(detector):
+        scorer = getattr(detector, "_scorer", None)
+        return scorer is None or scorer.model.has(name)
+
+    return check
+
+
+class AutoencoderOutlierDetector(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkDetector
+):
+    """Outlier detector that scores a row by how badly an autoencoder reconstructs it.
+
+    A neural network learns to reconstruct the rows given to `fit` through a narrow latent layer.
+    Rows unlike those come out distorted: their reconstruction error is large [1]_. Train it on
+    normal rows only (novelty detection; :class:`skae.FitOnInliers` picks them by their labels), or
+    on rows among which a few are anomalies.
+
+    Scale the data first: :class:`~sklearn.preprocessing.MinMaxScaler` or
+    :class:`~sklearn.preprocessing.StandardScaler`, in a pipeline.
+
+    Parameters
+    ----------
+    architecture : {"dense", "conv1d", "vae"}, callable or keras.Model, default="dense"
+        The network. The named ones are built from the sizes below: "conv1d" of convolutions, for
+        signals; "vae" is a dense variational autoencoder [3]_, which draws the latent code from a
+        Gaussian in training and scores by its mean. A function is called as
+        `architecture(input_shape, **architecture_params)` and returns a new `keras.Model`, a
+        subclassed one too; it is called again when a pickled detector is loaded, so it must be one
+        that can be imported. A `keras.Model` is a template: it is cloned with fresh weights and
+        never changed; how it was compiled is not looked at. The parameters from
+        `hidden_layer_sizes` to `latent_l1` are for the named ones only.
+    architecture_params : dict, default=None
+        Keyword arguments for the function. For "conv1d" `kernel_size` (default 7), the neighbouring
+        steps that a filter sees, and `strides` (2), by how much each layer shortens the signal.
+        For "vae" `beta` (0.01), the weight of the Kullback-Leibler divergence in the loss, in units
+        of the variance of X.
+    input_shape : tuple of int, default=None
+        How the network sees a row, such as `(140, 1)`. X itself is always 2-D. None means
+        `(n_features,)`, for "conv1d" one channel: `(n_features, 1)`. A row of several channels
+        has them step by step.
+    hidden_layer_sizes : "auto", int or sequence of int, default="auto"
+        Units of the encoder's hidden layers, for "conv1d" filters. The decoder has them the other
+        way round. "auto" is `(128, 64)`, for "conv1d" `(16, 32)`.
+    latent_dim : int, default=6
+        Size of the latent code: the smaller, the less the network can reconstruct.
+    activation : str or callable, default="mish"
+        Activation of the hidden layers, by Keras' name.
+    latent_activation : str or callable, default="linear"
+        Activation of the latent layer.
+    output_activation : str or callable, default="auto"
+        Activation of the output. "auto" is "sigmoid" where the training data lies in [0, 1] and
+        "linear" elsewhere; what was taken is in `output_activation_`.
+    dropout : float, default=0.0
+        Share of each hidden layer's units that is dropped in training, in [0, 1).
+    batch_norm : bool, default=False
+        Whether hidden layers are normalised over the batch.
+    l2 : float, default=0.0
+        Penalty of the squared weights in the loss.
+    latent_l1 : float, default=0.0
+        Penalty of the absolute values of the latent code in the loss: a sparse autoencoder.
+    noise : float or "auto", default="auto"
+        Standard deviation, in the units of X, of the Gaussian noise that is added to the inputs in
+        training, but not to what the network shall return: a denoising autoencoder [2]_. "auto" is
+        a tenth of the features' mean standard deviation, and none with `dropout` or a network of
+        your own, which bring their own means.
+    loss : str, callable or keras.losses.Loss, default="mse"
+        What training minimises, by Keras' name. "msle" refuses negative values in X.
+    error : {"mse", "mae", "msle", "standardized", "mahalanobis"} or callable, default="mse"
+        What a row is scored by. "standardized" divides each feature's squared residual by what is
+        usual for it; "mahalanobis" also takes account of residuals that go together. Both learn
+        what is usual from the rows that set the offset, and want scaled data. A callable is called
+        with X and its reconstruction and returns the error of each feature of each row; their mean
+        is the error of the row. For "vae" there is also "reconstruction_probability" [4]_: the
+        standardized error, averaged over ten codes drawn from a row's Gaussian, the same each time.
+    metrics : sequence of str, callable or keras.metrics.Metric, default=None
+        What else `history_` records.
+    optimizer : str or keras.optimizers.Optimizer, default="adam"
+        An instance is a template: it is never changed.
+    learning_rate : float, default="auto"
+        "auto" is 0.001 over the first half of the steps, falling to zero as a cosine over the
+        second; with an optimizer instance, the instance's own. A float is constant.
+    epochs : int, default="auto"
+        How often training sees all rows. "auto" makes about 2,000 gradient steps, in at least 2
+        and at most 200 epochs.
+    batch_size : int, default=128
+        Rows of one gradient step.
+    trim_fraction : float or "auto", default=0.0
+        Share of each batch, in [0, 0.5], that is left out of its loss: the rows reconstructed
+        worst. For training data with anomalies in it. "auto" is 0.3, for those who do not know
+        whether there are any: it finds much more where there are and a little less where not.
+    validation_fraction : float, default=0.0
+        Share of the rows, in [0, 1), that is held out of training for the validation curves, early
+        stopping and the threshold.
+    early_stopping : bool, default=False
+        Whether to stop when the validation loss (or, without validation rows, the training loss)
+        improves no more. The best weights are restored.
+    n_iter_no_change : int, default=10
+        Epochs without improvement before early stopping.
+    tol : float, default=0.0
+        What counts as an improvement, in the unit of the loss.
+    threshold : str, float or rule, default="auto"
+        The rule of :mod:`skae.thresholds` that sets the offset from the errors of the held-out
+        rows, or of the training rows where none are held out, or the short-cut of one: "mean_std"
+        (which "auto" is), "quantile", "median_mad", "iqr", "fpr" or "pot". A float is the
+        threshold of the error itself.
+    contamination : float, default="auto"
+        Share of outliers among the rows given to `fit`, in (0, 0.5]: the offset is that quantile of
+        all their scores. "auto" leaves the offset to `threshold`.
+    callbacks : sequence of keras.callbacks.Callback, default=None
+        Copied before each fit. One that listens to batches makes training nearly as slow as
+        `keras.Model.fit`, as each batch then comes back to Python.
+    warm_start : bool, default=False
+        Whether the next `fit` goes on from the present weights. The optimizer starts anew, and
+        `history_` is appended to.
+    random_state : int, RandomState instance or None, default=None
+        Determines the initial weights, the order of the rows, dropout, noise and held-out rows. An
+        int gives the same scores each time. None starts from the present state of NumPy's global
+        generator, so that `numpy.random.seed` governs it, but does not move that state: two fits
+        between which nobody draws from it are alike.
+    verbose : int, default=0
+        0 is silent, 1 shows one line of progress (in a file, which cannot be written again, only
+        the last one), 2 one line an epoch.
+
+    Attributes
+    ----------
+    autoencoder_, encoder_, decoder_ : keras.Model
+        The trained network and its halves, where it shows them (see Notes), not compiled. Changing
+        or training them does not change the detector's scores.
+    history_ : dict of list of float
+        Loss and metrics of each epoch, as Keras records them.
+    offset_ : float
+        `decision_function` is `score_samples` minus this. The threshold of the error is
+        `-offset_`.
+    feature_errors_ : ndarray of shape (n_features_in_,)
+        Mean error of each feature over the rows that set the offset, or 4,096 or fewer, evenly
+        spaced, where they are more: what :func:`skae.inspection.explain` takes for usual.
+    n_iter_ : int
+        Epochs that the last `fit` ran.
+    output_activation_ : str or callable
+        Of a named architecture.
+    n_features_in_ : int
+        Number of features seen during `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where X has names that are all strings.
+
+    See Also
+    --------
+    skae.FitOnInliers : Fits a detector, or a pipeline with one, on the rows labelled normal.
+    sklearn.ensemble.IsolationForest : Scores a row by how few random splits isolate it.
+
+    Notes
+    -----
+    Computations run in float32, scores are float64.
+
+    A network shows its halves by attributes `encoder` and `decoder`, by nested models of these
+    names, or by a layer named "latent". Only then `transform` and `inverse_transform` exist.
+
+    `sample_weight` counts in the loss, not in the threshold.
+
+    References
+    ----------
+    .. [1] Hawkins, He, Williams, Baxter (2002). Outlier detection using replicator neural
+           networks. DaWaK 2002.
+    .. [2] Vincent, Larochelle, Bengio, Manzagol (2008). Extracting and composing robust features
+           with denoising autoencoders. ICML 2008.
+    .. [3] Kingma, Welling (2014). Auto-encoding variational Bayes. ICLR 2014.
+    .. [4] An, Cho (2015). Variational autoencoder based anomaly detection using reconstruction
+           probability. Special Lecture on IE 2(1).
+
+    Examples
+    --------
+    >>> from skae import AutoencoderOutlierDetector
+    >>> from skae.datasets import make_heartbeats
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import MinMaxScaler
+    >>> X, y = make_heartbeats(500, anomaly_share=0.1, random_state=0)
+    >>> detector = make_pipeline(
+    ...     MinMaxScaler(), AutoencoderOutlierDetector(latent_dim=4, epochs=20, random_state=0)
+    ... )
+    >>> detector.fit(X[y == 1]).predict(X[y == -1][:3])
+    array([-1, -1, -1])
+    """
+
+    _parameter_constraints: dict = {
+        **NETWORK_CONSTRAINTS,
+        "architecture": [StrOptions(set(ARCHITECTURES)), callable],
+        "architecture_params": [dict, None],
+        "input_shape": [tuple, list, None],
+        "error": error_constraints(_OWN_ERRORS),
+        "batch_norm": ["boolean"],
+    }
+
+    _keras_parameters = ("architecture", "optimizer")
+
+    def __init__(
+        self,
+        architecture: "str | Callable | keras.Model" = "dense",
+        *,
+        architecture_params: dict | None = None,
+        input_shape: Sequence[int] | None = None,
+        hidden_layer_sizes: str | int | Sequence[int] = "auto",
+        latent_dim: int = 6,
+        activation: str | Callable = "mish",
+        latent_activation: str | Callable | None = "linear",
+        output_activation: str | Callable | None = "auto",
+        dropout: float = 0.0,
+        batch_norm: bool = False,
+        l2: float = 0.0,
+        latent_l1: float = 0.0,
+        noise: float | str = "auto",
+        loss: str | Callable = "mse",
+        error: str | Callable = "mse",
+        metrics: Sequence | None = None,
+        optimizer: "str | keras.optimizers.Optimizer" = "adam",
+        learning_rate: float | str = "auto",
+        epochs: int | str = "auto",
+        batch_size: int = 128,
+        trim_fraction: float | str = 0.0,
+        validation_fraction: float = 0.0,
+        early_stopping: bool = False,
+        n_iter_no_change: int = 10,
+        tol: float = 0.0,
+        threshold: Any = "auto",
+        contamination: float | str = "auto",
+        callbacks: "Sequence[keras.callbacks.Callback] | None" = None,
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ):
+        self.architecture = architecture
+        self.architecture_params = architecture_params
+        self.input_shape = input_shape
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.latent_dim = latent_dim
+        self.activation = activation
+        self.latent_activation = latent_activation
+        self.output_activation = output_activation
+        self.dropout = dropout
+        self.batch_norm = batch_norm
+        self.l2 = l2
+        self.latent_l1 = latent_l1
+        self.noise = noise
+        self.loss = loss
+        self.error = error
+        self.metrics = metrics
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.trim_fraction = trim_fraction
+        self.validation_fraction = validation_fraction
+        self.early_stopping = early_stopping
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.threshold = threshold
+        self.contamination = contamination
+        self.callbacks = callbacks
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def transform(self, X: ArrayLike) -> np.ndarray:
+        """Return the latent code of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows to encode.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples, n_codes)
+            Of the floating dtype of X.
+        """
+        dtype = np.float64 if getattr(X, "dtype", np.float64) != np.float32 else np.float32
+        X = self._checked_rows(X)
+        codes = in_batches(self._network.encode, X, self._network.batching)
+        return codes.astype(dtype, copy=False)
+
+    @available_if(_has_half("decoder"))
+    def inverse_transform(self, X: ArrayLike) -> np.ndarray:
+        """Return the rows that the decoder makes of latent codes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_codes)
+            Latent codes, as `transform` returns them.
+
+        Returns
+        -------
+        X_original : ndarray of shape (n_samples, n_features)
+            Of the floating dtype of the codes.
+        """
+        check_is_fitted(self)
+        codes = check_array(X, dtype=[np.float64, np.float32])
+        if codes.shape[1] != self._n_features_out:
+            raise ValueError(
+                f"Latent codes of this detector have {self._n_features_out} columns, "
+                f"got {codes.shape[1]}: give what transform returned."
+            )
+        return in_batches(self._network.decode, codes, self._network.batching).astype(
+            codes.dtype, copy=False
+        )
+
+    @available_if(_has_half("encoder"))
+    def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
+        """Return the names of the columns of the latent codes.
+
+        Parameters
+        ----------
+        input_features : Ignored
+            Not used, present for API consistency by convention.
+
+        Returns
+        -------
+        names : ndarray of str
+            Such as "autoencoderoutlierdetector0".
+        """
+        return super().get_feature_names_out(input_features)
+
+    @property
+    def encoder_(self):
+        """The half of the network that turns rows into latent codes."""
+        return self._public("encoder")
+
+    @property
+    def decoder_(self):
+        """The half of the network that turns latent codes into rows."""
+        return self._public("decoder")
+
+    @property
+    def _n_features_out(self):
+        return prod(self._network.code_shape)
+
+    def _layout(self, n_features):
+        return Layout(input_shape_of(self.architecture, self.input_shape, n_features))
+
+    def _chosen_noise(self, X):
+        if self.noise == "auto" and (self.dropout or not isinstance(self.architecture, str)):
+            return 0.0
+        return super()._chosen_noise(X)
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        owners = _OWN_ERRORS.get(self.error) if isinstance(self.error, str) else None
+        if owners and not (isinstance(self.architecture, str) and self.architecture in owners):
+            raise ValueError(
+                f"error={self.error!r} needs architecture={' or '.join(map(repr, owners))}, whose "
+                f"codes have a distribution; got architecture={self.architecture!r}."
+            )
+
+    def _check_resumes(self, layout):
+        super()._check_resumes(layout)
+        before = getattr(self._network.blueprint, "architecture", None)
+        if isinstance(self.architecture, str) and before != self.architecture:
+            raise ValueError(
+                f"warm_start=True resumes {before or 'a network of your own'}, but "
+                f"architecture={self.architecture!r}: fit with warm_start=False to start anew."
+            )
+
+    def _blueprint(self, X, layout, seed):
+        if is_keras_model(self.architecture):
+            return ConfigBlueprint.of_template(self.architecture, seed)
+        if callable(self.architecture):
+            params = dict(self.architecture_params or {})
+            return FunctionBlueprint(self.architecture, layout.input_shape, params, seed)
+        record = ARCHITECTURES[self.architecture]
+        sizes = self._sizes(X, record.auto_sizes, batch_norm=self.batch_norm)
+        own_params = record.params(self.architecture_params)
+        return BuiltInBlueprint(record.name, layout, sizes, own_params, seed)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+# From outside: the wrapper for `set_output` that TransformerMixin puts around `transform` when the
+# class is made would hide the condition.
+AutoencoderOutlierDetector.transform = available_if(_has_half("encoder"))(
+    AutoencoderOutlierDetector.transform
+)

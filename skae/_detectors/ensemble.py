@@ -1,0 +1,265 @@
+"""Several autoencoders, trained together in one graph, their errors averaged."""
+
+from collections.abc import Callable, Sequence
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from skae._detectors.trained import NETWORK_CONSTRAINTS, NetworkDetector
+from skae._engines.keras.blueprints import BuiltInBlueprint
+from skae._engines.options import Layout
+from skae._network.architectures import DENSE_MEMBERS
+from skae._sklearn_compat import Interval
+
+if TYPE_CHECKING:
+    import keras
+
+
+class AutoencoderEnsembleOutlierDetector(NetworkDetector):
+    """Outlier detector that averages the reconstruction errors of several autoencoders.
+
+    One network may happen to reconstruct an anomaly well; several that differ by their initial
+    weights and by the order in which they see the rows seldom do so together [1]_. They are dense,
+    and trained in one graph, which takes far less time than one after the other. There is no
+    latent space to look at: each member has its own.
+
+    Parameters
+    ----------
+    n_estimators : int, default=5
+        How many autoencoders.
+    hidden_layer_sizes : int or sequence of int, default=(128, 64)
+        Units of each member's encoder. Its decoder has them the other way round.
+    latent_dim : int, default=6
+        Size of the latent code: the smaller, the less the network can reconstruct.
+    activation : str or callable, default="mish"
+        Activation of the hidden layers, by Keras' name.
+    latent_activation : str or callable, default="linear"
+        Activation of the latent layer.
+    output_activation : str or callable, default="auto"
+        Activation of the output. "auto" is "sigmoid" where the training data lies in [0, 1] and
+        "linear" elsewhere; what was taken is in `output_activation_`.
+    l2 : float, default=0.0
+        Penalty of the squared weights in the loss.
+    noise : float or "auto", default="auto"
+        Standard deviation, in the units of X, of the Gaussian noise that is added to the inputs in
+        training, but not to what the network shall return: a denoising autoencoder [2]_. "auto" is
+        a tenth of the features' mean standard deviation.
+    loss : str, callable or keras.losses.Loss, default="mse"
+        What training minimises, by Keras' name. "msle" refuses negative values in X.
+    error : {"mse", "mae", "msle", "standardized", "mahalanobis"} or callable, default="mse"
+        What a row is scored by. "standardized" divides each feature's squared residual by what is
+        usual for it; "mahalanobis" also takes account of residuals that go together. Both learn
+        what is usual from the rows that set the offset, and want scaled data. A callable is called
+        with X and its reconstruction and returns the error of each feature of each row; their mean
+        is the error of the row.
+    metrics : sequence of str, callable or keras.metrics.Metric, default=None
+        What else `history_` records.
+    optimizer : str or keras.optimizers.Optimizer, default="adam"
+        An instance is a template: it is never changed.
+    learning_rate : float, default="auto"
+        "auto" is 0.001 over the first half of the steps, falling to zero as a cosine over the
+        second; with an optimizer instance, the instance's own. A float is constant. The loss is
+        the mean over the members: with an optimizer such as SGD, for which the size of a gradient
+        counts, multiply what suits a single network by `n_estimators`.
+    epochs : int, default="auto"
+        How often training sees all rows. "auto" makes about 2,000 gradient steps, in at least 2
+        and at most 200 epochs.
+    batch_size : int, default=64
+        Rows of one gradient step, for each member others.
+    trim_fraction : float or "auto", default=0.0
+        Share of each batch, in [0, 0.5], that is left out of its loss: the rows reconstructed
+        worst. For training data with anomalies in it. "auto" is 0.3, for those who do not know
+        whether there are any: it finds much more where there are and a little less where not.
+    validation_fraction : float, default=0.0
+        Share of the rows, in [0, 1), that is held out of training for the validation curves, early
+        stopping and the threshold.
+    early_stopping : bool, default=False
+        Whether to stop when the validation loss (or, without validation rows, the training loss)
+        improves no more. The best weights are restored.
+    n_iter_no_change : int, default=10
+        Epochs without improvement before early stopping.
+    tol : float, default=0.0
+        What counts as an improvement, in the unit of the loss.
+    threshold : str, float or rule, default="auto"
+        The rule of :mod:`skae.thresholds` that sets the offset from the errors of the held-out
+        rows, or of the training rows where none are held out, or the short-cut of one: "mean_std"
+        (which "auto" is), "quantile", "median_mad", "iqr", "fpr" or "pot". A float is the
+        threshold of the error itself.
+    contamination : float, default="auto"
+        Share of outliers among the rows given to `fit`, in (0, 0.5]: the offset is that quantile of
+        all their scores. "auto" leaves the offset to `threshold`.
+    callbacks : sequence of keras.callbacks.Callback, default=None
+        Copied before each fit. One that listens to batches makes training nearly as slow as
+        `keras.Model.fit`, as each batch then comes back to Python.
+    warm_start : bool, default=False
+        Whether the next `fit` goes on from the present weights. The optimizer starts anew, and
+        `history_` is appended to.
+    random_state : int, RandomState instance or None, default=None
+        Determines the initial weights, the order of the rows, dropout, noise and held-out rows. An
+        int gives the same scores each time. None starts from the present state of NumPy's global
+        generator, so that `numpy.random.seed` governs it, but does not move that state: two fits
+        between which nobody draws from it are alike.
+    verbose : int, default=0
+        0 is silent, 1 shows one line of progress (in a file, which cannot be written again, only
+        the last one), 2 one line an epoch.
+
+    Attributes
+    ----------
+    autoencoder_ : keras.Model
+        All members in one model, which takes rows of shape (n_estimators, n_features), one a
+        member. Changing or training it does not change the detector's scores.
+    member_weights_ : ndarray of shape (n_estimators,)
+        What the errors of each member are multiplied by to bring them to a common scale. Their
+        effect is that each member has the same mean error over the rows that set the offset.
+    history_ : dict of list of float
+        Loss and metrics of each epoch, averaged over the members.
+    offset_ : float
+        `decision_function` is `score_samples` minus this. The threshold of the error is
+        `-offset_`.
+    feature_errors_ : ndarray of shape (n_features_in_,)
+        Mean error of each feature over the rows that set the offset, or 4,096 or fewer, evenly
+        spaced, where they are more: what :func:`skae.inspection.explain` takes for usual.
+    n_iter_ : int
+        Epochs that the last `fit` ran.
+    output_activation_ : str or callable
+        Of the members.
+    n_features_in_ : int
+        Number of features seen during `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where X has names that are all strings.
+
+    See Also
+    --------
+    skae.AutoencoderOutlierDetector : One autoencoder, of any architecture.
+
+    References
+    ----------
+    .. [1] Chen, Sathe, Aggarwal, Turaga (2017). Outlier detection with autoencoder ensembles.
+           SDM 2017.
+    .. [2] Vincent, Larochelle, Bengio, Manzagol (2008). Extracting and composing robust features
+           with denoising autoencoders. ICML 2008.
+
+    Examples
+    --------
+    >>> from skae import AutoencoderEnsembleOutlierDetector
+    >>> from skae.datasets import make_heartbeats
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import MinMaxScaler
+    >>> X, y = make_heartbeats(500, anomaly_share=0.1, random_state=0)
+    >>> detector = make_pipeline(
+    ...     MinMaxScaler(), AutoencoderEnsembleOutlierDetector(3, epochs=20, random_state=0)
+    ... )
+    >>> detector.fit(X[y == 1]).predict(X[y == -1][:3])
+    array([-1, -1, -1])
+    """
+
+    _parameter_constraints: dict = {
+        **NETWORK_CONSTRAINTS,
+        "n_estimators": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        n_estimators: int = 5,
+        *,
+        hidden_layer_sizes: str | int | Sequence[int] = "auto",
+        latent_dim: int = 6,
+        activation: str | Callable = "mish",
+        latent_activation: str | Callable | None = "linear",
+        output_activation: str | Callable | None = "auto",
+        dropout: float = 0.0,
+        l2: float = 0.0,
+        latent_l1: float = 0.0,
+        noise: float | str = "auto",
+        loss: str | Callable = "mse",
+        error: str | Callable = "mse",
+        metrics: Sequence | None = None,
+        optimizer: "str | keras.optimizers.Optimizer" = "adam",
+        learning_rate: float | str = "auto",
+        epochs: int | str = "auto",
+        batch_size: int = 64,
+        trim_fraction: float | str = 0.0,
+        validation_fraction: float = 0.0,
+        early_stopping: bool = False,
+        n_iter_no_change: int = 10,
+        tol: float = 0.0,
+        threshold: Any = "auto",
+        contamination: float | str = "auto",
+        callbacks: "Sequence[keras.callbacks.Callback] | None" = None,
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ):
+        self.n_estimators = n_estimators
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.latent_dim = latent_dim
+        self.activation = activation
+        self.latent_activation = latent_activation
+        self.output_activation = output_activation
+        self.dropout = dropout
+        self.l2 = l2
+        self.latent_l1 = latent_l1
+        self.noise = noise
+        self.loss = loss
+        self.error = error
+        self.metrics = metrics
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.trim_fraction = trim_fraction
+        self.validation_fraction = validation_fraction
+        self.early_stopping = early_stopping
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.threshold = threshold
+        self.contamination = contamination
+        self.callbacks = callbacks
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def member_scores(self, X: ArrayLike) -> np.ndarray:
+        """Return the score of each row by each member: minus its error, on the common scale.
+
+        Their mean is `score_samples`; where they differ much, the members disagree.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows to score.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples, n_estimators), float64
+        """
+        X = self._checked_rows(X)
+        return -self._scorer.member_errors(X)
+
+    @property
+    def member_weights_(self):
+        """What the errors of each member are multiplied by."""
+        if not hasattr(self, "_scorer"):
+            raise AttributeError("This detector has no member_weights_ yet: call fit first.")
+        return self._scorer.member_weights
+
+    def _layout(self, n_features):
+        return Layout((n_features,), self.n_estimators)
+
+    def _chosen_noise(self, X):
+        return 0.0 if self.noise == "auto" and self.dropout else super()._chosen_noise(X)
+
+    def _blueprint(self, X, layout, seed):
+        sizes = self._sizes(X, DENSE_MEMBERS.auto_sizes, batch_norm=False)
+        return BuiltInBlueprint(DENSE_MEMBERS.name, layout, sizes, {}, seed)
+
+    def _check_resumes(self, layout):
+        super()._check_resumes(layout)
+        n_members = self._network.layout.n_members
+        if n_members != self.n_estimators:
+            raise ValueError(
+                f"warm_start=True resumes {n_members} autoencoders, but "
+                f"n_estimators={self.n_estimators}: fit with warm_start=False to start anew."
+            )

@@ -1,0 +1,335 @@
+"""The outlier contract around any model that reconstructs rows."""
+
+from collections.abc import Callable
+from math import prod
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import clone, is_classifier, is_clusterer, is_outlier_detector, is_regressor
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skae._detectors.base import (
+    DECISION_CONSTRAINTS,
+    ReconstructionErrorDetector,
+    unchanged_on_failure,
+)
+from skae._detectors.keras_parameters import (
+    clone_sharing_models,
+    pack_parameter,
+    unpack_parameter,
+)
+from skae._engines.keras.blueprints import check_reconstructs
+from skae._engines.keras.forward import ForwardFunctions, KerasForward
+from skae._engines.keras.loading import is_keras_model
+from skae._engines.options import Layout
+from skae._network.scorer import Scorer, evenly_spaced
+from skae._sklearn_compat import _fit_context, _routing_enabled
+
+
+class ReconstructionOutlierDetector(ReconstructionErrorDetector):
+    """Outlier detector around any model that reconstructs rows.
+
+    Rows that the model reconstructs badly are outliers. The model may be a regressor, which learns
+    to predict X from X; a transformer with `inverse_transform`, such as
+    :class:`~sklearn.decomposition.PCA`; or a trained `keras.Model`, which is used as it is.
+
+    Parameters
+    ----------
+    estimator : estimator or keras.Model
+        A scikit-learn estimator is cloned and fitted, scikeras' `KerasRegressor` among them. A
+        `keras.Model` is neither: clones of the detector share it, and scores come from the weights
+        it has when `fit` is called. It comes back from a pickle uncompiled, and only if a class of
+        your own is registered (`keras.saving.register_keras_serializable`).
+    error : {"mse", "mae", "msle", "standardized", "mahalanobis"} or callable, default="mse"
+        What a row is scored by. "standardized" divides each feature's squared residual by what is
+        usual for it; "mahalanobis" also takes account of residuals that go together. Both learn
+        what is usual from the rows that set the offset, and want scaled data. A callable is called
+        with X and its reconstruction and returns the error of each feature of each row; their mean
+        is the error of the row.
+    threshold : str, float or rule, default="auto"
+        The rule of :mod:`skae.thresholds` that sets the offset from the errors of the rows given to
+        `fit`, or the short-cut of one: "mean_std" (which "auto" is), "quantile", "median_mad",
+        "iqr", "fpr" or "pot". A float is the threshold of the error itself.
+    contamination : float, default="auto"
+        Share of outliers among the rows given to `fit`, in (0, 0.5]: the offset is that quantile of
+        their scores. "auto" leaves the offset to `threshold`.
+
+    Attributes
+    ----------
+    estimator_ : estimator or keras.Model
+        The fitted clone, or the `keras.Model` itself.
+    offset_ : float
+        `decision_function` is `score_samples` minus this. The threshold of the error is
+        `-offset_`.
+    feature_errors_ : ndarray of shape (n_features_in_,)
+        Mean error of each feature over the rows given to `fit`, or 4,096 or fewer, evenly spaced,
+        where they are more: what :func:`skae.inspection.explain` takes for usual.
+    n_features_in_ : int
+        Number of features seen during `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where X has names that are all strings.
+
+    See Also
+    --------
+    skae.AutoencoderOutlierDetector : Trains an autoencoder, faster than a `KerasRegressor`.
+
+    Examples
+    --------
+    >>> from skae import ReconstructionOutlierDetector
+    >>> from skae.datasets import make_heartbeats
+    >>> from sklearn.decomposition import PCA
+    >>> X, y = make_heartbeats(500, anomaly_share=0.1, random_state=0)
+    >>> detector = ReconstructionOutlierDetector(PCA(4)).fit(X[y == 1])
+    >>> detector.predict(X[y == -1][:3])
+    array([-1, -1, -1])
+    """
+
+    _parameter_constraints: dict = {"estimator": "no_validation", **DECISION_CONSTRAINTS}
+
+    def __init__(
+        self,
+        estimator: Any,
+        *,
+        error: str | Callable = "mse",
+        threshold: Any = "auto",
+        contamination: float | str = "auto",
+    ):
+        self.estimator = estimator
+        self.error = error
+        self.threshold = threshold
+        self.contamination = contamination
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: ArrayLike, y: object = None, **fit_params: Any) -> Self:
+        """Fit the model to reconstruct the rows of X, and set the offset from their errors.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The training rows, best normal ones only.
+        y : Ignored
+            Not used, present for API consistency by convention.
+        **fit_params : dict
+            Passed on to the model's `fit`, with metadata routing as it was requested.
+
+        Returns
+        -------
+        self : ReconstructionOutlierDetector
+            The fitted detector.
+
+        Raises
+        ------
+        TypeError
+            If the estimator can neither predict X from X nor undo its `transform`; if a
+            `keras.Model`, which is not trained, is given `fit_params`.
+        ValueError
+            If the data is unfit, or what comes out is not finite or has not the shape of what went
+            in.
+        """
+        with unchanged_on_failure(self):
+            rule = self._checked_rule()
+            kind = _kind(self.estimator)
+            dtype = np.float32 if kind == "network" else [np.float64, np.float32]
+            X = validate_data(self, X, dtype=dtype, ensure_min_samples=2, reset=True)
+            if _routing_enabled():
+                fit_params = process_routing(self, "fit", **fit_params).estimator.fit
+            self.estimator_ = _fitted(self.estimator, kind, X, fit_params)
+            model = _MODELS[kind](self.estimator_, X)
+            self._scorer = Scorer(model, self.error).fit(evenly_spaced(X))
+            errors = _finite(self._scorer.row_errors(X), self.estimator_)
+            self.offset_ = self._offset(rule, errors)
+        return self
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Return how metadata is passed on to the model.
+
+        Returns
+        -------
+        routing : MetadataRouter
+        """
+        router = MetadataRouter(owner=self)
+        if is_keras_model(self.estimator):
+            return router
+        mapping = MethodMapping().add(caller="fit", callee="fit")
+        return router.add(estimator=self.estimator, method_mapping=mapping)
+
+    def _checked_rows(self, X):
+        check_is_fitted(self)
+        # Some models, scikeras' among them, take no other dtype than the one they were fitted on.
+        return validate_data(self, X, reset=False, dtype=self._scorer.model.dtype)
+
+    def __sklearn_clone__(self):
+        return clone_sharing_models(self, ["estimator"])
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        state |= _models(pack_parameter, state)
+        if is_keras_model(vars(self).get("estimator_")):
+            # What the scores come from, should the model have been trained further.
+            state["estimator_"]["weights"] = self._scorer.model.weights
+        return state
+
+    def __setstate__(self, state):
+        super().__setstate__(state | _models(unpack_parameter, state))
+        if is_keras_model(vars(self).get("estimator_")):
+            self._scorer.model.estimator = self.estimator_
+
+
+class _FittedModel:
+    """A fitted model as a scorer takes it.
+
+    Parameters
+    ----------
+    estimator : estimator or keras.Model
+        The fitted model.
+    X : ndarray of shape (n_samples, n_features)
+        Rows as it was fitted on.
+    """
+
+    batching = (8192, 1)
+
+    def __init__(self, estimator, X):
+        self.estimator = estimator
+        self.dtype = X.dtype.name
+
+    def reconstruct(self, X):
+        """Return what the model makes of each row, checked to have its shape and dtype."""
+        reconstruction = np.asarray(self._reconstruction(X.copy()), dtype=X.dtype)
+        reconstruction = reconstruction.reshape(len(X), -1)
+        if reconstruction.shape != X.shape:
+            raise ValueError(
+                f"{type(self.estimator).__name__} must return rows of the width it takes: "
+                f"expected {X.shape[1]} features, got {reconstruction.shape[1]}."
+            )
+        return np.ascontiguousarray(reconstruction)
+
+
+class _Regressor(_FittedModel):
+    def _reconstruction(self, X):
+        return self.estimator.predict(X)
+
+
+class _Transformer(_FittedModel):
+    def _reconstruction(self, X):
+        return self.estimator.inverse_transform(self.estimator.transform(X))
+
+
+class _TrainedNetwork(_FittedModel):
+    """A `keras.Model` and the weights that it has now, from which the scores come."""
+
+    def __init__(self, estimator, X):
+        super().__init__(estimator, X)
+        self._layout = Layout(_input_shape(estimator, X.shape[1]))
+        self.weights = estimator.get_weights()
+        self._live = {}
+
+    def _reconstruction(self, X):
+        if "forward" not in self._live:
+            check_reconstructs(self.estimator, self._layout.input_shape)
+            functions = ForwardFunctions(self.estimator, self._layout)
+            self._live["forward"] = KerasForward(functions, self.weights)
+        return self._live["forward"].reconstruct(X)
+
+    def __getstate__(self):
+        # The detector keeps the model, and gives it back when it is unpickled.
+        return {**vars(self), "_live": {}, "estimator": None}
+
+
+_MODELS = {"network": _TrainedNetwork, "regressor": _Regressor, "transformer": _Transformer}
+
+
+def _models(convert, state):
+    """Convert the two attributes that may be a `keras.Model`, once where they are the same one."""
+    converted = {"estimator": convert(state["estimator"])}
+    if "estimator_" in state:
+        same = state["estimator_"] is state["estimator"]
+        converted["estimator_"] = converted["estimator"] if same else convert(state["estimator_"])
+    return converted
+
+
+def _fitted(estimator, kind, X, fit_params):
+    """Return a clone that was fitted to reconstruct the rows of X, or a `keras.Model` itself."""
+    if kind == "network":
+        if fit_params:
+            raise TypeError(
+                "A keras.Model is used as it is, so fit has nothing to pass on to it; got "
+                f"{sorted(fit_params)}."
+            )
+        return estimator
+    estimator = clone(estimator)
+    X = X.copy()  # with copy=False, as some estimators have it, they write into it
+    if kind == "transformer":
+        return estimator.fit(X, None, **fit_params)  # FrozenEstimator insists on a y
+    # Regressors warn of a target that is one column.
+    return estimator.fit(X, X.ravel() if X.shape[1] == 1 else X, **fit_params)
+
+
+def _kind(estimator):
+    """Return how an estimator reconstructs rows: "network", "transformer" or "regressor"."""
+    if is_keras_model(estimator):
+        return "network"
+    if not isinstance(estimator, type) and hasattr(estimator, "fit"):
+        if is_regressor(estimator):  # some of which, such as PLSRegression, transform as well
+            return "regressor"
+        if _can_decode(estimator):
+            return "transformer"
+        # Not every regressor says that it is one: scikeras' does not.
+        if hasattr(estimator, "predict") and not _predicts_labels(estimator):
+            return "regressor"
+    raise TypeError(
+        "estimator must be able to reconstruct rows: a regressor, a transformer with "
+        f"inverse_transform, or a trained keras.Model; got {estimator!r}."
+    )
+
+
+def _can_decode(estimator):
+    decodes = hasattr(estimator, "transform") and hasattr(estimator, "inverse_transform")
+    return decodes and not is_outlier_detector(estimator)
+
+
+def _predicts_labels(estimator):
+    return (
+        is_classifier(estimator)
+        or is_clusterer(estimator)
+        or is_outlier_detector(estimator)
+        or hasattr(estimator, "predict_proba")  # mixtures, and scikeras' KerasClassifier
+    )
+
+
+def _finite(errors, estimator):
+    unfit = np.count_nonzero(~np.isfinite(errors))
+    if unfit:
+        raise ValueError(
+            f"Of the {len(errors)} reconstruction errors {unfit} are not finite: "
+            f"{type(estimator).__name__} returns NaN, infinity or too large a number."
+        )
+    return errors
+
+
+def _input_shape(model, n_features):
+    """Return how a trained network lays out a row of `n_features`."""
+    if not (model.built or model.weights):
+        raise ValueError(
+            f"The network {model.name!r} has no weights yet: train it first, or use "
+            "AutoencoderOutlierDetector(architecture=...), which trains."
+        )
+    shape = getattr(model, "input_shape", None)
+    if shape is None:  # a subclassed model knows what it was first called with
+        shape = (model.get_build_config() or {}).get("input_shape", (None, n_features))
+    if not all(length is None or isinstance(length, int) for length in shape):
+        raise ValueError(
+            f"The network {model.name!r} must have one input, the rows, but it has {len(shape)}: "
+            f"{shape}."
+        )
+    lengths = tuple(shape)[1:]
+    if lengths.count(None) == 1:  # the network slides over signals of any length
+        known = prod(length for length in lengths if length is not None)
+        lengths = tuple(n_features // known if length is None else length for length in lengths)
+    if None in lengths or prod(lengths) != n_features:
+        raise ValueError(
+            f"The network {model.name!r} takes rows of shape {tuple(shape)[1:]}, but X has "
+            f"{n_features} features."
+        )
+    return lengths

@@ -1,0 +1,350 @@
+"""What detectors that train a network of their own share: the story of fit, and what it leaves."""
+
+from abc import abstractmethod
+from numbers import Integral, Real
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skae._detectors.base import (
+    DECISION_CONSTRAINTS,
+    ReconstructionErrorDetector,
+    unchanged_on_failure,
+)
+from skae._detectors.keras_parameters import (
+    clone_sharing_models,
+    pack_parameter,
+    unpack_parameter,
+)
+from skae._engines.options import Sizes, TrainingOptions
+from skae._network.diagnosis import warn_if_useless
+from skae._network.feeding import Feed, RowsOf, is_on_disk
+from skae._network.network import Network, join_histories
+from skae._network.scorer import Scorer, evenly_spaced, in_batches
+from skae._sklearn_compat import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    _check_sample_weight,
+    _fit_context,
+)
+from skae._warnings import warn
+
+# Of the parameters that every such detector has.
+NETWORK_CONSTRAINTS = {
+    **DECISION_CONSTRAINTS,
+    "hidden_layer_sizes": [
+        StrOptions({"auto"}),
+        tuple,
+        list,
+        np.ndarray,
+        Interval(Integral, 1, None, closed="left"),
+    ],
+    "latent_dim": [Interval(Integral, 1, None, closed="left")],
+    "dropout": [Interval(Real, 0, 1, closed="left")],
+    "latent_l1": [Interval(Real, 0, None, closed="left")],
+    "l2": [Interval(Real, 0, None, closed="left")],
+    "activation": [str, callable],
+    "latent_activation": [str, callable, None],
+    "output_activation": [str, callable, None],
+    "noise": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
+    "loss": [str, callable],
+    "metrics": [tuple, list, None],
+    "optimizer": [str, HasMethods("apply_gradients")],
+    "learning_rate": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
+    "epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+    "batch_size": [Interval(Integral, 1, None, closed="left")],
+    "trim_fraction": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="both")],
+    "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+    "early_stopping": ["boolean"],
+    "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+    "tol": [Interval(Real, 0, None, closed="left")],
+    "callbacks": [tuple, list, None],
+    "warm_start": ["boolean"],
+    "random_state": ["random_state"],
+    "verbose": ["verbose"],
+}
+
+_AUTO_TRIM = 0.3
+_AUTO_NOISE = 0.1
+# A MinMaxScaler on float32 reaches 1.0000001.
+_UNIT_INTERVAL = (-1e-6, 1 + 1e-6)
+
+
+class NetworkDetector(ReconstructionErrorDetector):
+    """Base class of detectors that train a network of their own."""
+
+    _keras_parameters = ("optimizer",)
+
+    @abstractmethod
+    def _layout(self, n_features):
+        """Return how rows of so many features are laid out for the network."""
+
+    @abstractmethod
+    def _blueprint(self, X, layout, seed):
+        """Return how to build the network for the rows of X."""
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X: ArrayLike,
+        y: object = None,
+        sample_weight: ArrayLike | None = None,
+        X_val: ArrayLike | None = None,
+    ) -> Self:
+        """Train the network on the rows of X and set the offset from their errors.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The training rows, best normal ones only, in float32. Above 64 MiB they reach the
+            network in chunks of 32 MiB, shuffled by blocks of neighboring rows; a `numpy.memmap`
+            is then never in memory as a whole.
+        y : Ignored
+            Not used, present for API consistency by convention.
+        sample_weight : array-like of shape (n_samples,), default=None
+            What each row counts for in the loss.
+        X_val : array-like of shape (n_validation_samples, n_features), default=None
+            Rows for the validation curves of `history_` and for early stopping. They never set the
+            threshold. Excludes `validation_fraction > 0`. In a pipeline they are scaled like X if
+            the pipeline has `transform_input=["X_val"]` and metadata routing is enabled.
+
+        Returns
+        -------
+        self : estimator
+            The fitted detector.
+
+        Raises
+        ------
+        ValueError
+            If the data or a parameter is unfit, or the loss stops being finite.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the network reconstructs no better than the mean of the rows, or its latent layer
+            gives the same code for every row.
+        """
+        with unchanged_on_failure(self):
+            rule = self._checked_rule()
+            self._check_parameters()
+            X, X_val, sample_weight = self._checked_data(X, X_val, sample_weight)
+            random = check_random_state(self.random_state)
+            train_rows, held_out = self._split(len(X), random)
+            layout = self._layout(X.shape[1])
+            feed = Feed(X, layout, train_rows, sample_weight)
+            feed_val = self._validation_feed(X, X_val, held_out, layout)
+            network = self._trained_network(X, feed, feed_val, layout, random)
+            self._set_offset(rule, network, X, held_out if len(held_out) else train_rows)
+        return self
+
+    @property
+    def autoencoder_(self):
+        """The trained network."""
+        return self._public("model")
+
+    @property
+    def _network(self):
+        return self._scorer.model
+
+    def _public(self, part):
+        if not hasattr(self, "_scorer"):
+            raise AttributeError(f"This detector has no {part} yet: call fit first.")
+        found = getattr(self._network.public, part)
+        if found is None:
+            raise AttributeError(f"The fitted network has no {part}.")
+        return found
+
+    def _check_parameters(self):
+        """Refuse what the constraints of single parameters cannot tell."""
+        for callback in self.callbacks or ():
+            if isinstance(callback, type) or not hasattr(callback, "set_model"):
+                raise TypeError(
+                    f"callbacks must be instances of keras.callbacks.Callback, got {callback!r}."
+                )
+
+    def _checked_data(self, X, X_val, sample_weight):
+        """Return the data in float32, after everything that can be checked without training."""
+        if self.validation_fraction > 0 and X_val is not None:
+            raise ValueError(
+                "X_val and validation_fraction > 0 both give validation rows, so give one of them: "
+                f"got X_val and validation_fraction={self.validation_fraction}."
+            )
+        X = self._checked_rows(X, reset=True, ensure_min_samples=2)
+        if _is_msle(self.loss) and X.min() < 0:
+            raise ValueError(
+                "The msle takes logarithms and needs X >= 0, but X has values down to "
+                f"{X.min():.4g}: scale X, for example with MinMaxScaler, or use loss='mse'."
+            )
+        if X_val is not None:
+            X_val = self._checked_rows(X_val)
+            _warn_if_scaled_otherwise(X, X_val)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(
+                sample_weight, X, dtype=np.float32, ensure_non_negative=True
+            )
+            if not sample_weight.any():
+                raise ValueError("sample_weight is zero for every row: nothing is left to learn.")
+        return X, X_val, sample_weight
+
+    def _checked_rows(self, X, reset=False, **kwargs):
+        if not reset:
+            check_is_fitted(self)
+        if getattr(X, "ndim", 2) == 3:
+            layout = ""
+            if hasattr(self, "input_shape"):
+                layout = (
+                    f" and say with input_shape={tuple(X.shape[1:])} how the network sees a row"
+                )
+            raise ValueError(
+                f"X must be 2-D, one row a sample; got shape {X.shape}. Give X.reshape(len(X), -1)"
+                f"{layout}."
+            )
+        # What lies on disk is read into memory, and turned into float32, piece by piece.
+        dtype = "numeric" if is_on_disk(X) else np.float32
+        return validate_data(self, X, reset=reset, dtype=dtype, **kwargs)
+
+    def _split(self, n_samples, random):
+        """Return the rows to train on and the rows held out."""
+        if not self.validation_fraction:
+            return np.arange(n_samples), np.arange(0)
+        n_held_out = max(1, round(self.validation_fraction * n_samples))
+        if n_held_out >= n_samples:
+            raise ValueError(
+                f"validation_fraction={self.validation_fraction} leaves none of the {n_samples} "
+                "rows to train on."
+            )
+        order = random.permutation(n_samples)
+        return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
+
+    @staticmethod
+    def _validation_feed(X, X_val, held_out, layout):
+        if len(held_out):
+            return Feed(X, layout, held_out)
+        return None if X_val is None else Feed(X_val, layout)
+
+    def _trained_network(self, X, feed, feed_val, layout, random):
+        """Return a network, new or the present one, after training; keep the history."""
+        resumes = self.warm_start and hasattr(self, "_scorer")
+        if resumes:
+            self._check_resumes(layout)
+        seed = int(random.randint(2**31 - 1))
+        blueprint = self._network.blueprint if resumes else self._blueprint(X, layout, seed)
+        network, history = Network.trained(
+            blueprint,
+            layout,
+            feed,
+            self._training_options(X),
+            feed_val=feed_val,
+            seeds=(seed, int(random.randint(2**31 - 1))),
+            weights=self._network.weights if resumes else None,
+        )
+        self.n_iter_ = len(history["loss"])
+        self.history_ = join_histories(self.history_, history) if resumes else history
+        return network
+
+    def _check_resumes(self, layout):
+        before = self._network.layout
+        if before.input_shape != layout.input_shape:
+            raise ValueError(
+                f"warm_start=True resumes a network for rows of shape {before.input_shape}, but "
+                f"these are of shape {layout.input_shape}: fit with warm_start=False to start anew."
+            )
+
+    def _sizes(self, X, auto_sizes, **others):
+        """Return the sizes of a built-in network; `others` are those that are no parameters."""
+        self.output_activation_ = self._chosen_output_activation(X)
+        names = ("latent_dim", "activation", "latent_activation", "dropout", "l2", "latent_l1")
+        return Sizes(
+            **{name: getattr(self, name) for name in names},
+            hidden_layer_sizes=_layer_sizes(self.hidden_layer_sizes, auto_sizes),
+            output_activation=self.output_activation_,
+            **others,
+        )
+
+    def _chosen_output_activation(self, X):
+        in_unit_interval = X.min() >= _UNIT_INTERVAL[0] and X.max() <= _UNIT_INTERVAL[1]
+        if self.output_activation == "auto":
+            return "sigmoid" if in_unit_interval else "linear"
+        if self.output_activation == "sigmoid" and not in_unit_interval:
+            warn(
+                "output_activation='sigmoid' reaches values between 0 and 1 only, but X lies in "
+                f"[{X.min():.4g}, {X.max():.4g}]: put a MinMaxScaler before the detector, or use "
+                "output_activation='auto'.",
+            )
+        return self.output_activation
+
+    def _chosen_noise(self, X):
+        if self.noise != "auto":
+            return self.noise
+        return float(_AUTO_NOISE * evenly_spaced(X).std(axis=0, dtype=np.float64).mean())
+
+    def _training_options(self, X):
+        return TrainingOptions(
+            loss=self.loss,
+            metrics=tuple(self.metrics or ()),
+            optimizer=self.optimizer,
+            learning_rate=self.learning_rate,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            trim_fraction=_AUTO_TRIM if self.trim_fraction == "auto" else self.trim_fraction,
+            noise=self._chosen_noise(X),
+            early_stopping=self.early_stopping,
+            n_iter_no_change=self.n_iter_no_change,
+            tol=self.tol,
+            callbacks=tuple(self.callbacks or ()),
+            verbose=int(self.verbose),
+            label=type(self).__name__,
+        )
+
+    def _set_offset(self, rule, network, X, calibration):
+        """Set the offset from the errors of the rows that the rule, or contamination, looks at."""
+        rows = X if rule is None or len(calibration) == len(X) else RowsOf(X, calibration)
+        self._scorer = Scorer(network, self.error).fit(evenly_spaced(rows))
+        errors = self._scorer.row_errors(rows)
+        self.offset_ = self._offset(rule, errors)
+        warn_if_useless(self._scorer, rows, errors)
+
+    def __sklearn_clone__(self):
+        return clone_sharing_models(self, self._keras_parameters)
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        return state | {name: pack_parameter(state[name]) for name in self._keras_parameters}
+
+    def __setstate__(self, state):
+        super().__setstate__(
+            state | {name: unpack_parameter(state[name]) for name in self._keras_parameters}
+        )
+
+
+def _warn_if_scaled_otherwise(X, X_val):
+    low, high = X.min(), X.max()
+    extent = high - low
+    strays = in_batches(
+        lambda rows: ((rows < low - extent) | (rows > high + extent)).any(axis=1), X_val
+    ).mean()
+    if strays > 0.5:
+        warn(
+            f"X lies in [{low:.4g}, {high:.4g}], but {strays:.0%} of the rows of X_val lie far "
+            "outside: was it scaled? In a pipeline, transform_input=['X_val'] sends it through the "
+            "steps before the detector (see the guide of sklearn.pipeline.Pipeline).",
+        )
+
+
+def _layer_sizes(sizes, auto_sizes):
+    """Return `hidden_layer_sizes` as a tuple of int, or refuse them."""
+    if isinstance(sizes, str):
+        return auto_sizes
+    sizes = (sizes,) if isinstance(sizes, Integral) else tuple(sizes)
+    if not all(isinstance(units, Integral) and units > 0 for units in sizes):
+        raise ValueError(f"hidden_layer_sizes must be positive integers, got {sizes}.")
+    return tuple(int(units) for units in sizes)
+
+
+def _is_msle(loss):
+    name = getattr(loss, "name", getattr(loss, "__name__", loss))
+    return str(name).lower().replace("_", "") in ("msle", "meansquaredlogarithmicerror")

@@ -1,0 +1,1 @@
+"""What trains networks, and what scores rows with them."""

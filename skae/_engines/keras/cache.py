@@ -1,0 +1,123 @@
+"""The process-wide cache of compiled functions, bounded.
+
+Tracing a graph costs more than a small network's whole training. What was traced for one fit serves
+the next of the same shape. The key is made of everything that shapes the graph.
+
+What trains owns variables, so it is *checked out*: a fit has it for itself, and gives it back when
+it is done. A second fit meanwhile makes its own. What only scores is given its weights with each
+call and is shared.
+"""
+
+import threading
+from collections import OrderedDict
+from contextlib import contextmanager
+
+from skae._engines.keras.loading import load_keras
+
+_MAX_ENTRIES = 16
+
+
+class _Cache:
+    """Keeps the entries used last, up to a number."""
+
+    def __init__(self):
+        self._entries = OrderedDict()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def checked_out(self, key, make):
+        """Have the entry of `key` for oneself, or a new one; after an exception it is dropped."""
+        with self._lock:
+            entry = self._entries.pop(key, None)
+        entry = make() if entry is None else entry
+        yield entry
+        self._keep(key, entry)
+
+    def shared(self, key, make):
+        """Return the entry of `key`, or a new one, which others may get as well."""
+        with self._lock:
+            entry = self._entries.get(key)
+        entry = make() if entry is None else entry
+        self._keep(key, entry)
+        return entry
+
+    def _keep(self, key, entry):
+        # None stands for what no other fit could use.
+        if key is None:
+            return
+        with self._lock:
+            self._entries[key] = entry
+            self._entries.move_to_end(key)
+            while len(self._entries) > _MAX_ENTRIES:
+                self._entries.popitem(last=False)
+
+    def clear(self):
+        with self._lock:
+            self._entries.clear()
+
+    def __len__(self):
+        return len(self._entries)
+
+
+TRAINERS = _Cache()
+FORWARDS = _Cache()
+
+
+def clear_cache():
+    """Forget the compiled functions that are kept for later fits and scores of the same shape.
+
+    They make the second fit of a shape fast, and hold a few megabytes each, at most 16 of a kind.
+
+    Examples
+    --------
+    >>> import skae
+    >>> skae.clear_cache()
+    """
+    TRAINERS.clear()
+    FORWARDS.clear()
+
+
+def graph_settings():
+    """Return the settings of the process that shape every graph."""
+    import tensorflow as tf
+
+    keras = load_keras()
+    return (
+        keras.config.floatx(),
+        keras.config.dtype_policy().name,
+        tf.config.functions_run_eagerly(),
+        tuple(device.name for device in tf.config.list_logical_devices()),
+        tf.constant(0).device,
+    )
+
+
+def compiled(function, *signature):
+    """Trace `function` once, for tensors of the shapes and dtypes of `signature`.
+
+    A concrete function, because TensorFlow warns of retracing when many plain ones come from one
+    place in the code, as they do when many networks are fitted.
+
+    Parameters
+    ----------
+    function : callable
+        Of tensors.
+    *signature : tuple of (shape, dtype)
+        None in a shape stands for any size.
+    """
+    import tensorflow as tf
+
+    specs = [tf.TensorSpec(shape, dtype) for shape, dtype in signature]
+    return tf.function(function, autograph=False).get_concrete_function(*specs)
+
+
+def as_operation(function):
+    """Return a fast way to call a concrete function.
+
+    TensorFlow's own way to bind arguments takes longer than the arithmetic of a row.
+    """
+    import tensorflow as tf
+
+    captured, dtype = function.captured_inputs, function.structured_outputs.dtype
+    return lambda *tensors: tf.raw_ops.StatefulPartitionedCall(
+        args=[*tensors, *captured], Tout=[dtype], f=function
+    )[0]

@@ -1,0 +1,180 @@
+"""The forward passes of a network through Keras, traced as functions of its weights."""
+
+from math import prod
+
+import numpy as np
+
+from skae._engines.keras.cache import FORWARDS, as_operation, compiled, graph_settings
+from skae._engines.keras.halves import encoder_and_decoder, output_shape
+from skae._engines.keras.loading import load_keras
+from skae._engines.keras.packing import dtypes, packed, unpacked
+
+# Codes drawn for each row: as many as An and Cho (2015) draw for the reconstruction probability.
+_N_DRAWS = 10
+
+# Among so many rows, or a multiple of them, most operations of TensorFlow treat a row alike
+# wherever it stands: processors compute several values at once, and what is left over in another
+# way. It is no promise: that is made for built-in networks, which NumPy scores.
+_MULTIPLE_OF_ROWS = 16
+
+
+class ForwardFunctions:
+    """Forward passes of a model as functions of weights, each traced when first asked for.
+
+    Parameters
+    ----------
+    model : keras.Model
+        An autoencoder. Its own weights are not looked at.
+    layout : Layout
+        How rows are laid out for it. Outside of this class rows are flat. All members are given
+        the same row, and what they make of it comes in an axis of its own, the second.
+
+    Attributes
+    ----------
+    code_shape : tuple of int or None
+        The shape of one latent code, None for a network that shows no encoder of one.
+    has_decoder : bool
+        Whether it shows a decoder.
+    """
+
+    def __init__(self, model, layout):
+        self.model = model
+        self._layout = layout
+        self.encoder, self.decoder = encoder_and_decoder(model)
+        self.code_shape = None if self.encoder is None else self._code_shape()
+        if self.code_shape is None:
+            self.encoder = self.decoder = None
+        self.has_decoder = self.decoder is not None
+        self._traced = {}
+
+    def __call__(self, task, weights, rows):
+        """Do a `task` ("reconstruct", "encode", "decode" or "draws") with rows.
+
+        The weights are packed: one vector for each dtype.
+        """
+        function = self._compiled(task)
+        n_even = len(rows) - len(rows) % _MULTIPLE_OF_ROWS
+        rest = rows[n_even:]
+        blocks = [rows[:n_even]] if n_even else []
+        if len(rest):
+            blocks.append(np.resize(rest, (_MULTIPLE_OF_ROWS, *rest.shape[1:])))
+        found = [function(*weights, _float32(block)).numpy() for block in blocks]
+        return found[0][: len(rows)] if len(found) == 1 else np.concatenate(found)[: len(rows)]
+
+    def _compiled(self, task):
+        if task not in self._traced:
+            signature = [((None,), dtype) for dtype in dtypes(self.model.weights)]
+            n_values = prod(self._shape(task))
+            self._traced[task] = as_operation(
+                compiled(self._forward(task), *signature, ((None, n_values), "float32"))
+            )
+        return self._traced[task]
+
+    def _shape(self, task):
+        return self.code_shape if task == "decode" else self._layout.input_shape
+
+    def _forward(self, task):
+        keras = load_keras()
+        ops = keras.ops
+        apply = {
+            "decode": self.decoder,
+            "draws": self._draws,
+            "encode": self.encoder,
+            "reconstruct": self.model,
+        }[task]
+        shape, members = self._shape(task), self._layout.member_axes
+        axes = (_N_DRAWS,) if task == "draws" else members
+
+        def forward(*vectors_and_rows):
+            *vectors, flat = vectors_and_rows
+            rows = ops.reshape(flat, (-1, *shape))
+            for n_members in members:
+                rows = ops.repeat(rows[:, None], n_members, axis=1)
+            pairs = unpacked(self.model.weights, vectors)
+            with keras.StatelessScope(state_mapping=pairs):
+                output = apply(rows, training=False)
+            return ops.cast(ops.reshape(output, (ops.shape(flat)[0], *axes, -1)), "float32")
+
+        return forward
+
+    def _draws(self, rows, training):
+        """Return what the decoder makes of codes drawn for each row, the same noise for all."""
+        keras = load_keras()
+        ops = keras.ops
+        latent = self.encoder.get_layer("latent")
+        before = keras.Model(self.encoder.inputs[0], latent.input[0])
+        mean, log_variance = latent.posterior(before(rows, training=training))
+        noise = np.random.default_rng(0).standard_normal((_N_DRAWS, latent.units))
+        codes = mean[:, None] + ops.exp(0.5 * log_variance)[:, None] * noise.astype(np.float32)
+        return self.decoder(ops.reshape(codes, (-1, latent.units)), training=training)
+
+    def _code_shape(self):
+        shape = output_shape(self.encoder, self._layout.input_shape)
+        # An encoder may return several tensors; then there is no one latent code to speak of.
+        return shape if isinstance(shape, tuple) else None
+
+
+class KerasForward:
+    """The forward passes of one trained network: shared functions and its own weights.
+
+    Parameters
+    ----------
+    functions : ForwardFunctions
+        Of a model of the same shapes.
+    weights : list of ndarray
+        As `keras.Model.get_weights` returns them.
+    """
+
+    # Enough to fill the processor, few enough to bound the memory. TensorFlow has its own threads.
+    max_rows_at_once = 8192
+    n_threads = 1
+
+    def __init__(self, functions, weights):
+        import tensorflow as tf
+
+        self.functions = functions
+        self._weights = [tf.constant(vector) for vector in packed(weights)]
+
+    def reconstruct(self, X):
+        """Return what the network, or each member of it, makes of each row."""
+        return self.functions("reconstruct", self._weights, X)
+
+    def encode(self, X):
+        """Return the latent code of each row, flat, of shape (n_samples, n_codes)."""
+        return self.functions("encode", self._weights, X)
+
+    def decode(self, codes):
+        """Return the row that the decoder makes of each flat latent code."""
+        return self.functions("decode", self._weights, codes)
+
+    def draws(self, X):
+        """Return what the decoder makes of codes drawn for each row, the draws as second axis."""
+        return self.functions("draws", self._weights, X)
+
+
+def forward_functions(blueprint, layout, model):
+    """Return the functions of a network, made from a model of it; a built-in one's are shared.
+
+    They never look at the weights of the model, which may go on to be trained.
+
+    Parameters
+    ----------
+    blueprint : BuiltInBlueprint, ConfigBlueprint or FunctionBlueprint
+        How the network is built.
+    layout : Layout
+        How rows are laid out for it.
+    model : callable
+        Returns a model of the network.
+    """
+    key = blueprint.graph_key()
+
+    def make():
+        return ForwardFunctions(model(), layout)
+
+    return make() if key is None else FORWARDS.shared((key, graph_settings()), make)
+
+
+def _float32(rows):
+    import tensorflow as tf
+
+    return tf.constant(rows, tf.float32)

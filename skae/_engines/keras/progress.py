@@ -1,0 +1,93 @@
+"""What long work shows of itself."""
+
+import sys
+from time import monotonic
+
+from skae._engines.keras.loading import load_keras
+
+_SECONDS_BETWEEN_UPDATES = 0.1
+
+
+def progress_callback(label, *, every_epoch):
+    """Return a Keras callback that prints the progress of training to the standard output.
+
+    Parameters
+    ----------
+    label : str
+        Whose progress it is.
+    every_epoch : bool
+        One line an epoch, or one line in all. In a terminal or a notebook that one line is written
+        again as training goes on; in a file it stands once, at the end.
+    """
+    place = _EachInItsLine() if every_epoch else _place_of_one_line()
+
+    class Progress(load_keras().callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            self.line, self.shown_at = "", monotonic()
+
+        def on_epoch_end(self, epoch, logs=None):
+            values = " - ".join(f"{name} {value:.4g}" for name, value in (logs or {}).items())
+            self.line = f"[{label}] epoch {epoch + 1}/{self.params['epochs']} - {values}"
+            if every_epoch or monotonic() - self.shown_at > _SECONDS_BETWEEN_UPDATES:
+                place.show(self.line)
+                self.shown_at = monotonic()
+
+        def on_train_end(self, logs=None):
+            place.finish(self.line)
+
+    return Progress()
+
+
+def _place_of_one_line():
+    # In a notebook the output stream is a class of the kernel's.
+    if type(sys.stdout).__module__.startswith("ipykernel"):
+        return _OneInNotebook()
+    return _OneInTerminal() if sys.stdout.isatty() else _OneInFile()
+
+
+class _EachInItsLine:
+    def show(self, line):
+        print(line, flush=True)
+
+    def finish(self, line):
+        """Add nothing: all has been shown."""
+
+
+class _OneInFile:
+    def show(self, line):
+        """Show nothing: a file would keep each line, and the last one is enough."""
+
+    def finish(self, line):
+        print(line, flush=True)
+
+
+class _OneInTerminal:
+    def show(self, line, end=""):
+        # Blanks wipe the rest of a longer line that stood there before.
+        print(f"\r{line:<78}", end=end, flush=True)
+
+    def finish(self, line):
+        self.show(line, end="\n")
+
+
+class _OneInNotebook:
+    """Shows the line in a display, as a saved notebook keeps all that was written to a stream.
+
+    The last line is written: some consoles have the same kernel but do not update displays.
+    """
+
+    _handle = None
+
+    def show(self, line):
+        from IPython.display import display
+
+        shown = {"text/plain": line}
+        if self._handle is None:
+            self._handle = display(shown, raw=True, display_id=True)
+        else:
+            self._handle.update(shown, raw=True)
+
+    def finish(self, line):
+        if self._handle is not None:
+            self.show("")
+        print(line, flush=True)

@@ -1,0 +1,144 @@
+"""One step of training: a batch in, the weights a little better.
+
+There are two kinds. `KerasStep` is the model's own `train_step`, for every model and
+optimizer. `PackedAdamStep` computes the same with all that Adam updates in one vector: a step of a
+small network costs what its operations cost to start, not what they compute.
+"""
+
+from math import prod
+
+from skae._engines.keras.loading import load_keras
+from skae._engines.keras.packing import dtypes, packed, unpacked
+
+
+class KerasStep:
+    """The step of a compiled model's own `train_step`.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Built and compiled, with the variables of its metrics.
+    row : ndarray of shape (1, ...)
+        To try a step with that is not Keras' own, and may create variables when it first runs.
+    """
+
+    def __init__(self, model, row):
+        self._model = model
+        model.optimizer.build(model.trainable_variables)
+        if not _is_keras_own(model):
+            self._create_variables(row)
+        self._fresh = [variable.value.numpy() for variable in model.optimizer.variables]
+
+    def restart(self):
+        """Make the optimizer as new."""
+        for variable, value in zip(self._model.optimizer.variables, self._fresh, strict=True):
+            variable.assign(value)
+
+    def apply(self, *batch):
+        """Train on one batch: inputs, targets and, where rows have them, weights."""
+        self._model.train_step(batch)
+
+    def finish(self):
+        """Bring the model's weights up to date, which they always are."""
+
+    def _create_variables(self, row):
+        known = self._model.variables + self._model.optimizer.variables
+        values = [variable.numpy() for variable in known]
+        self._model.train_step((row, row))
+        for variable, value in zip(known, values, strict=True):
+            variable.assign(value)
+
+
+class PackedAdamStep:
+    """Keras' step with Adam, on weights in one vector.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Built and compiled with Keras' Adam, whose settings and count of steps are used, with the
+        variables of its metrics.
+    """
+
+    def __init__(self, model):
+        import tensorflow as tf
+
+        self._model = model
+        self._loss_tracker = next(metric for metric in model.metrics if metric.name == "loss")
+        self._variables = model.trainable_variables
+        n_weights = sum(prod(variable.shape) for variable in self._variables)
+        self._weights, self._momentum, self._velocity = (
+            tf.Variable(tf.zeros(n_weights)) for _ in range(3)
+        )
+
+    @staticmethod
+    def fits(model):
+        """Tell whether the step of a compiled model can be made this way."""
+        return (
+            type(model.optimizer) is load_keras().optimizers.Adam
+            and _is_keras_own(model)
+            and dtypes(model.trainable_variables) == ["float32"]
+        )
+
+    def restart(self):
+        """Make the optimizer as new, and go on from the weights that the model has now."""
+        import tensorflow as tf
+
+        self._weights.assign(packed(self._variables)[0])
+        for variable in (self._momentum, self._velocity):
+            variable.assign(tf.zeros_like(variable))
+        self._model.optimizer.iterations.assign(0)
+
+    def apply(self, rows, target, weight=None):
+        """Train on one batch: inputs, targets and, where rows have them, weights."""
+        import tensorflow as tf
+
+        model = self._model
+        with tf.GradientTape() as tape:
+            weights = self._weights.read_value()
+            tape.watch(weights)
+            scope = load_keras().StatelessScope(
+                unpacked(self._variables, [weights]), collect_losses=True
+            )
+            with scope:
+                prediction = model(rows, training=True)
+                loss = model.compute_loss(rows, target, prediction, weight)
+                self._loss_tracker.update_state(loss, sample_weight=tf.shape(rows)[0])
+                model.compute_metrics(rows, target, prediction, weight)
+        self._update(tape.gradient(loss, weights))
+        for variable in model.non_trainable_variables + model.metrics_variables:
+            value = scope.get_current_value(variable)
+            if value is not None:
+                variable.assign(value)
+
+    def finish(self):
+        """Bring the model's weights up to date."""
+        for variable, value in unpacked(self._variables, [self._weights]):
+            variable.assign(value)
+
+    def _update(self, gradient):
+        import tensorflow as tf
+
+        adam = self._model.optimizer
+        rate = tf.cast(adam.learning_rate, tf.float32)
+        n_steps = tf.cast(adam.iterations.assign_add(1), tf.float32)
+        tf.raw_ops.ResourceApplyAdam(
+            var=self._weights.handle,
+            m=self._momentum.handle,
+            v=self._velocity.handle,
+            beta1_power=tf.pow(adam.beta_1, n_steps),
+            beta2_power=tf.pow(adam.beta_2, n_steps),
+            lr=rate,
+            beta1=adam.beta_1,
+            beta2=adam.beta_2,
+            epsilon=adam.epsilon,
+            grad=gradient,
+        )
+
+
+def _is_keras_own(model):
+    """Tell whether a model leaves its step, and what it measures, to Keras."""
+    keras_model = load_keras().Model
+    return all(
+        getattr(type(model), name) is getattr(keras_model, name)
+        for name in ("train_step", "metrics")
+    )

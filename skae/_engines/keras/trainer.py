@@ -1,0 +1,285 @@
+"""A model and the compiled functions that train it: what the cache keeps between fits."""
+
+import copy
+
+import numpy as np
+
+from skae._engines.keras.cache import compiled
+from skae._engines.keras.loading import load_keras, resolve
+from skae._engines.keras.schedule import adjustable_constant_then_cosine, constant_then_cosine
+from skae._engines.keras.steps import KerasStep, PackedAdamStep
+
+
+class Trainer:
+    """A model with its loss, metrics, optimizer, and the compiled functions that train it.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Built; compiled here. Its weights change when it is trained.
+    options : TrainingOptions
+        How to train; of a later fit, equal in `graph_key`.
+    layout : Layout
+        How rows are laid out for it.
+    """
+
+    def __init__(self, model, options, layout):
+        self.model = model
+        self._input_shape = layout.input_shape
+        self._members = layout.member_axes
+        # Keras' losses average over the last axis of a row only; a trimmed one over all.
+        n_axes = 0 if options.trim_fraction else len(layout.input_shape) - 1
+        self._weight_axes = (None,) * n_axes
+        self._compile(options)
+        self._step = self._step_of_model(options)
+        self._traced = {}
+
+    def restart(self, options, n_steps):
+        """Make the optimizer as new, for a training of `n_steps`."""
+        self._step.restart()
+        if options.learning_rate != "auto":
+            self.model.optimizer.learning_rate = options.learning_rate
+        elif self._schedule is not None:
+            self._schedule.n_steps.assign(n_steps)
+        elif isinstance(options.optimizer, str):
+            self.model.optimizer.learning_rate = constant_then_cosine(n_steps)
+
+    def bind(self, options, seed):
+        """Take the settings of a training that are no part of the graph."""
+        self._batch_size = np.int32(options.batch_size)
+        self._noise = np.float32(options.noise)
+        self._seed = np.int32(seed)
+
+    def run_epochs(self, data, orders, resume=False):
+        """Train for one epoch an order of rows, without Python in between; return their logs.
+
+        Parameters
+        ----------
+        data : tuple of tensor
+            The rows, and their weights if they have any.
+        orders : sequence of ndarray of int, of shape (n_samples,) or (n_samples, n_members)
+            One permutation of the rows an epoch, and a member.
+        resume : bool
+            Whether the first of them belongs to the epoch before.
+        """
+        if ("epochs", len(data)) not in self._traced:
+            self._traced["epochs", len(data)] = self._trace_epochs(weighted=len(data) == 2)
+        table = self._traced["epochs", len(data)](
+            *data,
+            np.stack(orders).astype(np.int32),
+            self._batch_size,
+            np.bool_(resume),
+            self._noise,
+            self._seed,
+        )
+        return [dict(zip(self._names, row, strict=True)) for row in table.numpy().tolist()]
+
+    def run_batch(self, data, rows):
+        """Train on some rows of the data; return the logs of the epoch so far."""
+        if ("batch", len(data)) not in self._traced:
+            self._traced["batch", len(data)] = compiled(
+                self._batch_in_graph,
+                *self._data_signature(len(data) == 2),
+                ((None, *self._members), "int32"),
+            )
+        self._traced["batch", len(data)](*data, rows.astype(np.int32))
+        return self._logs()
+
+    def evaluate(self, rows, resume=False):
+        """Return the loss and metrics of rows; with `resume` of those evaluated before as well."""
+        if "evaluate" not in self._traced:
+            self._traced["evaluate"] = compiled(
+                self._evaluate_in_graph, *self._data_signature(), ((), "int32"), ((), "bool")
+            )
+        self._traced["evaluate"](rows, self._batch_size, np.bool_(resume))
+        return self._logs()
+
+    def _data_signature(self, weighted=False):
+        rows = ((None, *self._input_shape), "float32")
+        return [rows, ((None,), "float32")] if weighted else [rows]
+
+    def _trace_epochs(self, weighted):
+        noisy = self._noise > 0
+
+        def epochs(*arguments):
+            *data, orders, batch_size, resume, noise, seed = arguments
+            return self._epochs_in_graph(
+                data, orders, batch_size, resume, noise if noisy else 0, seed
+            )
+
+        return compiled(
+            epochs,
+            *self._data_signature(weighted),
+            ((None, None, *self._members), "int32"),
+            ((), "int32"),
+            ((), "bool"),
+            ((), "float32"),
+            ((), "int32"),
+        )
+
+    def _epochs_in_graph(self, data, orders, batch_size, resume, noise, seed):
+        import tensorflow as tf
+
+        n_epochs = tf.shape(orders)[0]
+
+        def one_epoch(epoch, table):
+            self._reset_metrics_unless(tf.logical_and(resume, epoch == 0))
+            _loop_over_batches(
+                orders[epoch], batch_size, lambda rows: self._train_on(*data, rows, noise, seed)
+            )
+            results = self.model.get_metrics_result()
+            self._names = list(results)
+            values = tf.stack([tf.cast(value, tf.float32) for value in results.values()])
+            return epoch + 1, table.write(epoch, values)
+
+        _, table = tf.while_loop(
+            lambda epoch, _: epoch < n_epochs,
+            one_epoch,
+            (tf.constant(0), tf.TensorArray(tf.float32, size=n_epochs)),
+            parallel_iterations=1,
+        )
+        self._step.finish()
+        return table.stack()
+
+    def _batch_in_graph(self, *data_and_rows):
+        self._train_on(*data_and_rows, self._noise, self._seed)
+        self._step.finish()
+
+    def _evaluate_in_graph(self, data, batch_size, resume):
+        import tensorflow as tf
+
+        def step(rows):
+            for n_members in self._members:
+                rows = tf.repeat(rows[:, tf.newaxis], n_members, axis=1)
+            batch = tf.gather(data, rows)
+            self.model.test_step((batch, batch))
+
+        self._reset_metrics_unless(resume)
+        _loop_over_batches(tf.range(tf.shape(data)[0]), batch_size, step)
+
+    def _reset_metrics_unless(self, resume):
+        import tensorflow as tf
+
+        tf.cond(resume, lambda: None, self.model.reset_metrics)
+
+    def _train_on(self, data, *weight_and_rows):
+        import tensorflow as tf
+
+        *weight, rows, noise, seed = weight_and_rows
+        target = tf.gather(data, rows)
+        noisy = target
+        if tf.is_tensor(noise) or noise:
+            key = tf.stack([seed, tf.cast(self.model.optimizer.iterations, tf.int32)])
+            # Members see different rows, so the same noise is no copy; drawing it is what costs.
+            shape = [tf.shape(target)[0], *[1 for _ in self._members], *self._input_shape]
+            noisy += noise * tf.random.stateless_normal(shape, seed=key)
+        weight = (tf.gather(values, rows)[..., *self._weight_axes] for values in weight)
+        self._step.apply(noisy, target, *weight)
+
+    def _logs(self):
+        return {name: float(value) for name, value in self.model.get_metrics_result().items()}
+
+    def _compile(self, options):
+        loss = resolve("losses", options.loss)
+        if loss is resolve("losses", "msle"):
+            loss = _fast_msle
+        if options.trim_fraction:
+            loss = _trimmed(loss, options.trim_fraction, self._members)
+        self.model.compile(
+            optimizer=_optimizer(options, self._learning_rate(options)),
+            loss=loss,
+            metrics=[_metric(metric) for metric in options.metrics],
+            jit_compile=False,
+        )
+
+    def _learning_rate(self, options):
+        """Return the learning rate to build the optimizer with, None for the optimizer's own."""
+        self._schedule = None
+        if options.learning_rate != "auto":
+            return options.learning_rate
+        if not isinstance(options.optimizer, str):
+            return None
+        if options.callbacks:
+            # One of them may save the model, with an optimizer that Keras must know how to load.
+            return constant_then_cosine(2)
+        self._schedule = adjustable_constant_then_cosine()
+        return self._schedule
+
+    def _step_of_model(self, options):
+        """Return how the model is trained, with all the variables that it needs.
+
+        A loop inside a graph cannot create them.
+        """
+        row = np.zeros((1, *self._members, *self._input_shape), dtype=np.float32)
+        self.model.test_step((row, row))
+        packs = options.optimizer == "adam" and not options.callbacks
+        if packs and PackedAdamStep.fits(self.model):
+            step = PackedAdamStep(self.model)
+        else:
+            step = KerasStep(self.model, row)
+        self.model.reset_metrics()
+        return step
+
+
+def _fast_msle(y_true, y_pred):
+    """Return Keras' mean squared logarithmic error, by operations that are twice as fast.
+
+    TensorFlow turns log(1 + y) into its slow log1p, and the gradient of a maximum is slow as well.
+    """
+    keras = load_keras()
+    ops = keras.ops
+    one = 1 + keras.config.epsilon()
+    logarithms = (ops.log(ops.relu(y) + one) for y in (y_true, y_pred))
+    return ops.mean(ops.square(ops.subtract(*logarithms)), axis=-1)
+
+
+def _metric(metric):
+    # Resolved only for its error message: Keras names the curve after what it is given.
+    resolve("metrics", metric)
+    return copy.deepcopy(metric)
+
+
+def _optimizer(options, learning_rate):
+    """Return a new optimizer, with a learning rate in place of its own unless that is None."""
+    fresh = resolve("optimizers", options.optimizer)
+    config = fresh.get_config()
+    config.pop("name", None)
+    if learning_rate is not None:
+        config["learning_rate"] = learning_rate
+    return type(fresh).from_config(config)
+
+
+def _trimmed(loss, fraction, members):
+    """Return a loss that leaves the worst-reconstructed share of each batch out.
+
+    `members` is empty, or the number of members, each of which has rows of its own.
+    """
+    keras = load_keras()
+    ops = keras.ops
+    row_loss = loss.call if isinstance(loss, keras.losses.Loss) else loss
+
+    class Trimmed(keras.losses.Loss):
+        def call(self, y_true, y_pred):
+            n_rows = ops.shape(y_true)[0]
+            values = ops.reshape(row_loss(y_true, y_pred), (n_rows, *members, -1))
+            values = ops.mean(values, axis=-1)
+            n_rows = ops.cast(n_rows, values.dtype)
+            n_kept = ops.ceil(n_rows * (1.0 - fraction))
+            largest = ops.take(ops.sort(values, axis=0), ops.cast(n_kept, "int32") - 1, axis=0)
+            # Divided by the rows that are kept, where Keras will divide by all of them.
+            return values * ops.cast(values <= largest, values.dtype) * (n_rows / n_kept)
+
+    return Trimmed(name="trimmed_loss")
+
+
+def _loop_over_batches(order, batch_size, step):
+    """Call `step`, inside a graph, with each batch of an order of rows."""
+    import tensorflow as tf
+
+    def body(start):
+        step(order[start : start + batch_size])
+        return (start + batch_size,)
+
+    tf.while_loop(
+        lambda start: start < tf.shape(order)[0], body, (tf.constant(0),), parallel_iterations=1
+    )

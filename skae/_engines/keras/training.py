@@ -1,0 +1,186 @@
+"""The training loop: a model and arrays in, weights and history out.
+
+Keras' own training step runs inside one compiled function that loops over the batches of an epoch,
+and over several epochs where nobody wants to hear of each; `model.fit` would go through Python once
+a batch. It knows nothing of scikit-learn.
+"""
+
+import copy
+from functools import partial
+
+import numpy as np
+
+from skae._engines.keras.loading import load_keras
+from skae._engines.keras.progress import progress_callback
+from skae._engines.options import n_batches
+
+# Rows that one call of the compiled loop may see: Ctrl-C is heard between two calls.
+_MAX_ROWS_PER_CALL = 200_000
+_BATCH_HOOKS = (
+    "on_batch_begin",
+    "on_batch_end",
+    "on_train_batch_begin",
+    "on_train_batch_end",
+)
+
+
+def train(trainer, feed, options, *, feed_val=None, seed=0):
+    """Train the trainer's model to reconstruct rows; its weights change in place.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        With the model's initial weights.
+    feed : Feed
+        The rows to train on, and what each counts for in the loss.
+    options : TrainingOptions
+        How to train.
+    feed_val : Feed, default=None
+        Rows for the validation curves, and for early stopping.
+    seed : int
+        Of the order of the rows and of the noise.
+
+    Returns
+    -------
+    history : dict of list of float
+        One value an epoch for the loss and each metric, as `keras.Model.fit` records them.
+
+    Raises
+    ------
+    ValueError
+        If the loss stops being a finite number.
+    """
+    options = options.resolved(len(feed))
+    trainer.restart(options, n_steps=options.epochs * n_batches(len(feed), options.batch_size))
+    trainer.bind(options, seed)
+    model = trainer.model
+    callbacks = _callback_list(model, options, monitor="loss" if feed_val is None else "val_loss")
+    run_epochs = _epochs_runner(trainer, feed, options, callbacks, no_listener=feed_val is None)
+    evaluate = _evaluator(trainer, feed_val, options)
+    generator = np.random.default_rng(seed)
+    callbacks.on_train_begin()
+    epoch = 0
+    model.stop_training = False
+    while epoch < options.epochs and not model.stop_training:
+        callbacks.on_epoch_begin(epoch)
+        for logs in run_epochs(generator, options.epochs - epoch):
+            _check_finite(logs["loss"], epoch, options)
+            logs |= {f"val_{name}": value for name, value in evaluate().items()}
+            callbacks.on_epoch_end(epoch, logs)
+            epoch += 1
+    callbacks.on_train_end(logs)
+    return {name: list(values) for name, values in model.history.history.items()}
+
+
+def _epochs_runner(trainer, feed, options, callbacks, no_listener):
+    """Return a function that trains for some epochs and returns their logs.
+
+    Where only the callback that keeps the history listens, and there is nothing to evaluate, many
+    epochs go by in one call.
+    """
+    by_batches = any(_listens_to_batches(callback) for callback in callbacks.callbacks)
+    data = _tensors(feed.read()) if feed.at_once else None
+    if data is None or by_batches:
+        run_chunk = partial(_run_chunk, trainer)
+        if by_batches:
+            run_chunk = partial(_run_by_batches, trainer, options.batch_size, callbacks)
+        return lambda generator, n_left: [
+            _run_epoch_by_chunks(feed, data, generator, options.batch_size, run_chunk)
+        ]
+    no_listener = no_listener and len(callbacks.callbacks) == 1
+
+    def run_epochs(generator, n_left):
+        n_epochs = max(1, min(n_left, _MAX_ROWS_PER_CALL // len(feed))) if no_listener else 1
+        orders = [feed.shuffled(generator, len(feed)) for _ in range(n_epochs)]
+        return trainer.run_epochs(data, orders)
+
+    return run_epochs
+
+
+def _run_epoch_by_chunks(feed, data, generator, batch_size, run_chunk):
+    """Train for one epoch on the data, or on what is read chunk by chunk where they are None."""
+    n_before = 0
+    for positions, order in feed.shuffled_chunks(generator, batch_size):
+        chunk = _tensors(feed.read(positions)) if data is None else data
+        logs = run_chunk(chunk, order, n_before)
+        n_before += n_batches(len(order), batch_size)
+    return logs
+
+
+def _run_chunk(trainer, data, order, n_before):
+    """Train on a chunk in one call; return the logs of the epoch so far."""
+    return trainer.run_epochs(data, [order], resume=n_before > 0)[-1]
+
+
+def _run_by_batches(trainer, batch_size, callbacks, data, order, n_before):
+    """Train on a chunk, and come back to Python after each batch for the callbacks."""
+    if n_before == 0:
+        trainer.model.reset_metrics()
+    for number, start in enumerate(range(0, len(order), batch_size), start=n_before):
+        callbacks.on_train_batch_begin(number)
+        logs = trainer.run_batch(data, order[start : start + batch_size])
+        callbacks.on_train_batch_end(number, logs)
+    return logs
+
+
+def _evaluator(trainer, feed, options):
+    """Return a function that returns the loss and the metrics of a feed's rows, if there is one."""
+    if feed is None:
+        return dict
+    if feed.at_once:
+        rows = _tensors(feed.read())[0]
+        return lambda: trainer.evaluate(rows)
+
+    def evaluate():
+        for chunk in feed.chunks(options.batch_size):
+            logs = trainer.evaluate(_tensors(feed.read(chunk))[0], resume=chunk.start > 0)
+        return logs
+
+    return evaluate
+
+
+def _tensors(arrays):
+    import tensorflow as tf
+
+    return tuple(tf.convert_to_tensor(array) for array in arrays)
+
+
+def _callback_list(model, options, monitor):
+    keras = load_keras()
+    callbacks = [copy.deepcopy(callback) for callback in options.callbacks]
+    if options.early_stopping:
+        callbacks.append(
+            keras.callbacks.EarlyStopping(
+                monitor=monitor,
+                mode="min",
+                min_delta=options.tol,
+                patience=options.n_iter_no_change,
+                restore_best_weights=True,
+            )
+        )
+    if options.verbose:
+        callbacks.append(progress_callback(options.label, every_epoch=options.verbose > 1))
+    return keras.callbacks.CallbackList(
+        callbacks,
+        add_history=True,
+        model=model,
+        verbose=0,
+        epochs=options.epochs,
+    )
+
+
+def _listens_to_batches(callback):
+    default = load_keras().callbacks.Callback
+    return any(
+        getattr(getattr(callback, hook), "__func__", None) is not getattr(default, hook)
+        for hook in _BATCH_HOOKS
+    )
+
+
+def _check_finite(loss, epoch, options):
+    if not np.isfinite(loss):
+        raise ValueError(
+            f"The training loss became {loss} in epoch {epoch + 1}. Try a smaller learning_rate "
+            f"(now {options.learning_rate!r}), scale X (MinMaxScaler or StandardScaler before the "
+            f"detector), or another loss (now {options.loss!r})."
+        )

@@ -1,0 +1,93 @@
+"""What an engine is told: plain records that know neither Keras nor scikit-learn."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+_AUTO_STEPS = 2000
+_AUTO_EPOCHS = (2, 200)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How rows are laid out for a network, and how many members it has.
+
+    Parameters
+    ----------
+    input_shape : tuple of int
+        The shape of one row as the network sees it.
+    n_members : int, default=None
+        How many autoencoders stand side by side in the network, each of which takes rows of its
+        own. None stands for a network that is one.
+    """
+
+    input_shape: tuple[int, ...]
+    n_members: int | None = None
+
+    @property
+    def member_axes(self) -> tuple[int, ...]:
+        """The axes that the members add to a batch, behind its first: one or none."""
+        return () if self.n_members is None else (self.n_members,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """What the built-in architectures are built from; named as the detector's parameters."""
+
+    hidden_layer_sizes: tuple[int, ...]
+    latent_dim: int
+    activation: str | Callable
+    latent_activation: str | Callable | None
+    output_activation: str | Callable | None
+    dropout: float
+    batch_norm: bool
+    l2: float
+    latent_l1: float
+
+    def key(self) -> tuple | None:
+        """Return the sizes as a key of a cache, or None where functions are among them."""
+        values = tuple(asdict(self).values())
+        return None if any(callable(value) for value in values) else values
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """How to train; named as the detector's parameters."""
+
+    loss: Any
+    metrics: tuple
+    optimizer: Any
+    learning_rate: float | str
+    epochs: int | str
+    batch_size: int
+    trim_fraction: float
+    noise: float
+    early_stopping: bool
+    n_iter_no_change: int
+    tol: float
+    callbacks: tuple
+    verbose: int
+    label: str
+
+    def resolved(self, n_samples: int) -> "TrainingOptions":
+        """Return the options with `epochs` and `batch_size` as numbers that fit the data."""
+        batch_size = min(self.batch_size, n_samples)
+        epochs = self.epochs
+        if isinstance(epochs, str):
+            epochs = int(np.clip(_AUTO_STEPS // n_batches(n_samples, batch_size), *_AUTO_EPOCHS))
+        return replace(self, batch_size=batch_size, epochs=epochs)
+
+    def graph_key(self) -> tuple | None:
+        """Return what of these options shapes the graph, or None where Keras objects do."""
+        names = (self.loss, self.optimizer, *self.metrics)
+        if self.callbacks or not all(isinstance(name, str) for name in names):
+            return None
+        scheduled = self.learning_rate == "auto"
+        return (*names, scheduled, self.noise > 0, self.trim_fraction)
+
+
+def n_batches(n_samples: int, batch_size: int) -> int:
+    """Return how many batches a number of rows makes, the last of which may be smaller."""
+    return -(-n_samples // batch_size)

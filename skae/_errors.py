@@ -1,0 +1,195 @@
+"""What the error of a row is: named measures, and those that learn what residuals are usual."""
+
+import numpy as np
+
+# Keras clips at its epsilon before it takes logarithms; the score follows the loss.
+_MSLE_FLOOR = 1e-7
+# Of a feature's share of the mean squared residual: one that never strays must not rule the rest.
+_MIN_SHARE = 1e-3
+
+
+def _squared(X, reconstruction):
+    return np.square(_difference(X, reconstruction))
+
+
+def _absolute(X, reconstruction):
+    return np.abs(_difference(X, reconstruction))
+
+
+def _squared_logarithmic(X, reconstruction):
+    logarithms = (
+        np.log1p(np.maximum(values, _MSLE_FLOOR, dtype=np.float64))
+        for values in (X, reconstruction)
+    )
+    return np.square(np.subtract(*logarithms))
+
+
+NAMED_ERRORS = {"mae": _absolute, "mse": _squared, "msle": _squared_logarithmic}
+
+
+class StandardizedError:
+    """Squared residuals over each feature's own mean squared residual.
+
+    Parameters
+    ----------
+    residuals : ndarray of shape (n_samples, n_features)
+        Of rows that the network reconstructs as it should.
+    """
+
+    def __init__(self, residuals):
+        squares = np.square(_two_or_more(residuals), dtype=np.float64).mean(axis=0)
+        self._scale = _safe(squares + _MIN_SHARE * squares.mean())
+
+    def __call__(self, X, reconstruction):
+        """Return the error of each feature of each row."""
+        return np.square(_difference(X, reconstruction)) / self._scale
+
+
+class MahalanobisError:
+    """Squared residuals after whitening: their mean is the Mahalanobis distance over n_features.
+
+    The covariance is shrunk as Ledoit and Wolf (2004) do, so that there are no more rows than
+    features needed; whitening by the symmetric root (ZCA) leaves each feature its own part.
+
+    Parameters
+    ----------
+    residuals : ndarray of shape (n_samples, n_features)
+        Of rows that the network reconstructs as it should.
+    """
+
+    def __init__(self, residuals):
+        # Here, because it brings scikit-learn's linear models along.
+        from sklearn.covariance import LedoitWolf
+
+        residuals = np.asarray(_two_or_more(residuals), dtype=np.float64)
+        self._location = residuals.mean(axis=0)
+        values, vectors = np.linalg.eigh(LedoitWolf().fit(residuals).covariance_)
+        values = _safe(np.maximum(values, 0) + _MIN_SHARE * np.maximum(values, 0).mean())
+        self._whitening = (vectors / np.sqrt(values)) @ vectors.T
+
+    def __call__(self, X, reconstruction):
+        """Return the error of each feature of each row."""
+        with np.errstate(invalid="ignore"):  # infinities of both signs may meet
+            residuals = _difference(X, reconstruction) - self._location
+            # Row by row, so that no bit of a row's error depends on the rows beside it.
+            return np.square(np.matmul(residuals[:, None, :], self._whitening)[:, 0, :])
+
+
+class ReconstructionProbability:
+    """Squared residuals over each feature's usual one, averaged over codes drawn for a row.
+
+    Up to constants it is minus the reconstruction probability of An and Cho (2015): the mean
+    logarithm of the density of the row under what the decoder makes of the codes, a Gaussian with
+    one variance per feature.
+
+    Parameters
+    ----------
+    residuals : ndarray of shape (n_samples, n_features)
+        Of rows that the network reconstructs as it should, each with several codes.
+    """
+
+    # It is called with what the decoder makes of codes drawn, not of the one code of a row.
+    needs_draws = True
+
+    def __init__(self, residuals):
+        self._error = StandardizedError(residuals)
+
+    def __call__(self, X, reconstruction):
+        """Return the error of each feature of each row, whose codes are the second axis, if any."""
+        draws = np.moveaxis(reconstruction.reshape(len(X), -1, X.shape[1]), 1, 0)
+        return sum(self._error(X, draw) for draw in draws) / len(draws)
+
+
+# Fitted to the residuals of some rows before they are called.
+LEARNED_ERRORS = {
+    "mahalanobis": MahalanobisError,
+    "reconstruction_probability": ReconstructionProbability,
+    "standardized": StandardizedError,
+}
+# What every detector offers; the others belong to an architecture.
+COMMON_ERRORS = (*NAMED_ERRORS, "mahalanobis", "standardized")
+
+
+def fitted_error(error, X, reconstruction):
+    """Return what `feature_errors` takes: `error`, fitted to residuals where it learns from them.
+
+    Parameters
+    ----------
+    error : str or callable
+        A name of `NAMED_ERRORS` or `LEARNED_ERRORS`, or a function.
+    X : ndarray of shape (n_samples, n_features)
+        Rows that are reconstructed as they should be.
+    reconstruction : ndarray of shape (n_samples, n_features) or (n_samples, n_draws, n_features)
+        What the network made of them, once or several times.
+    """
+    if not isinstance(error, str) or error not in LEARNED_ERRORS:
+        return error
+    residuals = X[:, None] - reconstruction.reshape(len(X), -1, X.shape[1])
+    residuals = residuals.reshape(-1, X.shape[1])
+    return LEARNED_ERRORS[error](residuals[np.isfinite(residuals).all(axis=1)])
+
+
+def needs_draws(error):
+    """Tell whether an error, by its name or fitted, is called with several draws for each row."""
+    learned = LEARNED_ERRORS.get(error, error) if isinstance(error, str) else error
+    return getattr(learned, "needs_draws", False)
+
+
+def feature_errors(error, X, reconstruction):
+    """Return the error of each feature of each row; their mean is the error of the row.
+
+    Parameters
+    ----------
+    error : str or callable
+        A name of `NAMED_ERRORS`, what `fitted_error` returns, or a function of `X` and
+        `reconstruction` that returns an array of their shape.
+    X, reconstruction : ndarray of shape (n_samples, n_features)
+        The rows and what the network made of them, both contiguous, so that the sum over the
+        features of a row has the same order whatever rows come with it.
+
+    Returns
+    -------
+    errors : ndarray of shape (n_samples, n_features), float64
+
+    Raises
+    ------
+    ValueError
+        If a callable returns an array of another shape.
+    """
+    if isinstance(error, str):
+        return NAMED_ERRORS[error](X, reconstruction)
+    errors = np.ascontiguousarray(error(X, reconstruction), dtype=np.float64)
+    if errors.shape != X.shape:
+        raise ValueError(
+            f"error={error!r} must return an array of the shape of X, {X.shape}: one error for "
+            f"each feature of each row; got shape {errors.shape}."
+        )
+    return errors
+
+
+def row_errors(error, X, reconstruction):
+    """Return the error of each row: the mean of the errors of its features."""
+    # The mean of NumPy, without the overhead that a single row would feel.
+    return np.add.reduce(feature_errors(error, X, reconstruction), axis=1) / X.shape[1]
+
+
+def mean_feature_errors(errors):
+    """Return the mean over rows of the errors of each feature; infinity where none is finite."""
+    is_finite = np.isfinite(errors)
+    counts = is_finite.sum(axis=0)
+    sums = np.sum(errors, axis=0, where=is_finite)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.inf)
+
+
+def _two_or_more(residuals):
+    """Return residuals, a lone row of them twice; zeros where there are none."""
+    return residuals if len(residuals) > 1 else np.resize(residuals, (2, residuals.shape[1]))
+
+
+def _difference(X, reconstruction):
+    return np.subtract(X, reconstruction, dtype=np.float64)
+
+
+def _safe(scale):
+    """Return a scale to divide by: one where nothing strays at all."""
+    return np.where(scale > 0, scale, 1.0)

@@ -1,0 +1,329 @@
+"""Calibrated p-values, and with them false-discovery control, for any outlier detector."""
+
+from itertools import count
+from math import ceil
+from numbers import Integral, Real
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import false_discovery_control
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state, indexable
+from sklearn.utils.metadata_routing import process_routing
+from sklearn.utils.validation import check_is_fitted
+
+from skae._detectors.base import OffsetMixin
+from skae._meta.delegation import InnerDetectorMixin, check_scores_samples, sliced_params
+from skae._sklearn_compat import (
+    HasMethods,
+    Interval,
+    _fit_context,
+    _routing_enabled,
+    _safe_indexing,
+)
+
+# P-values above it count as those of inliers, where their share is estimated.
+_STOREY_LAMBDA = 0.5
+
+
+class ConformalOutlierDetector(OffsetMixin, InnerDetectorMixin):
+    """Meta-estimator that gives any outlier detector calibrated p-values (split conformal).
+
+    Some of the rows given to `fit` are held out from training. The p-value of a new row is the
+    share of these calibration rows whose error (minus `score_samples`) is as large as its own, the
+    row itself counted among them. For a normal row it is at most `a` with a probability of at most
+    `a`, whatever the detector and the distribution, as long as the rows given to `fit` are normal
+    ones too, drawn like the new row. So give it normal rows only: around it,
+    :class:`skae.FitOnInliers` sees to that.
+
+    `predict` flags the rows whose p-value is at most `alpha`: of normal rows, a share of `alpha` is
+    flagged on average. `predict_fdr` looks at all rows of a batch at once: of the rows it flags, a
+    share of at most `alpha` is normal on average.
+
+    Parameters
+    ----------
+    estimator : estimator
+        An outlier detector with `score_samples`, or a pipeline that ends in one. It is cloned,
+        never changed; its own offset is not looked at. A
+        :class:`~sklearn.frozen.FrozenEstimator` is not trained, so that all rows given to `fit`
+        are calibration rows: they must be others than it was trained on.
+    alpha : float, default=0.05
+        The share of normal rows that `predict` may flag, and of false alarms among the alarms of
+        `predict_fdr`; in (0, 1).
+    calibration_size : float or int, default=0.2
+        Share or number of the rows that are held out as calibration rows, as the `test_size` of
+        :func:`~sklearn.model_selection.train_test_split`. At least `1 / alpha - 1` rows are needed.
+        Not used around a :class:`~sklearn.frozen.FrozenEstimator`.
+    randomized_ties : bool, default=False
+        Whether `p_values` and `predict_fdr` place a row at random among the calibration rows of the
+        same error and itself. Then the p-value of a normal row is exactly uniform in [0, 1], where
+        it is somewhat too large otherwise, the more the more errors are equal. `predict` and
+        `decision_function` are not random in any case: they go by the p-values without it.
+    random_state : int, RandomState instance or None, default=None
+        Draws the calibration rows, and the places among equal errors. With an int, the same rows in
+        the same order have the same p-values on each call; rows judged one at a time then all have
+        the same draw. With None, each call draws a seed from NumPy's global generator.
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        The clone of `estimator`, fitted on the rows that are not held out.
+    calibration_errors_ : ndarray of shape (n_calibration,), float64
+        The errors of the calibration rows, the smallest first.
+    offset_ : float
+        `decision_function` is `score_samples` minus this. Minus the smallest calibration error
+        above which the p-value is at most `alpha`.
+
+    See Also
+    --------
+    skae.FitOnInliers : Picks the normal rows of labelled data.
+    skae.ThresholdedOutlierDetector : Sets the threshold by a rule.
+
+    Notes
+    -----
+    No p-value is smaller than `1 / (n_calibration + 1)` without `randomized_ties`. To find a single
+    outlier among m rows, `predict_fdr` needs a p-value of `alpha / m`, that is, about `m / alpha`
+    calibration rows; where there are many outliers, fewer are enough.
+
+    The guarantees are averages over calibration rows and new rows. With one set of calibration
+    rows, the share of normal rows flagged varies around `alpha`, by about
+    `sqrt(alpha * (1 - alpha) / n_calibration)`.
+
+    References
+    ----------
+    .. [1] S. Bates, E. Candès, L. Lei, Y. Romano and M. Sesia, "Testing for outliers with conformal
+       p-values", Annals of Statistics 51(1), 2023.
+    .. [2] V. Vovk, A. Gammerman and G. Shafer, "Algorithmic Learning in a Random World", Springer,
+       2005. On `randomized_ties`: smoothed p-values.
+
+    Examples
+    --------
+    >>> from skae import ConformalOutlierDetector, ReconstructionOutlierDetector
+    >>> from skae.datasets import make_heartbeats
+    >>> from sklearn.decomposition import PCA
+    >>> X, y = make_heartbeats(3000, anomaly_share=0.2, random_state=0)
+    >>> X_new, y_new = X[2000:], y[2000:]
+    >>> pca = ReconstructionOutlierDetector(PCA(4, random_state=0))
+    >>> detector = ConformalOutlierDetector(pca, calibration_size=999, random_state=0)
+    >>> detector.fit(X[:2000][y[:2000] == 1]).p_values(X_new[2:6]).round(2)
+    array([0.65, 0.54, 0.  , 0.41])
+
+    The share of alarms among normal rows, and the share of normal rows among alarms:
+
+    >>> float((detector.predict(X_new[y_new == 1]) == -1).mean())
+    0.058...
+    >>> float((y_new[detector.predict_fdr(X_new) == -1] == 1).mean())
+    0.035...
+    """
+
+    _parameter_constraints: dict = {
+        "estimator": [HasMethods("fit")],
+        "alpha": [Interval(Real, 0, 1, closed="neither")],
+        "calibration_size": [
+            Interval(Real, 0, 1, closed="neither"),
+            Interval(Integral, 1, None, closed="left"),
+        ],
+        "randomized_ties": ["boolean"],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        estimator: Any,
+        *,
+        alpha: float = 0.05,
+        calibration_size: float | int = 0.2,
+        randomized_ties: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+    ):
+        self.estimator = estimator
+        self.alpha = alpha
+        self.calibration_size = calibration_size
+        self.randomized_ties = randomized_ties
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None, **fit_params: Any) -> Self:
+        """Fit the detector on some of the rows, and calibrate it on the others.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows, normal ones only.
+        y : array-like of shape (n_samples,), default=None
+            Not looked at. What of it belongs to the training rows is passed on to the detector.
+        **fit_params : dict
+            Passed on to the detector's `fit`, with metadata routing as it was requested. Weights
+            (`sample_weight`, `step__sample_weight`) are cut to the training rows, anything else,
+            such as `X_val`, is passed as it is.
+
+        Returns
+        -------
+        self : ConformalOutlierDetector
+            The fitted meta-estimator.
+
+        Raises
+        ------
+        TypeError
+            If the estimator has no `score_samples`.
+        ValueError
+            If no row is left to train on, the calibration rows are too few for `alpha`, one of them
+            is scored NaN, or so many infinite that no row could be flagged.
+        """
+        check_scores_samples(self.estimator)
+        X, y = indexable(X, y)
+        training, calibration = self._split(X.shape[0] if hasattr(X, "shape") else len(X))
+        labels = None if y is None else _safe_indexing(y, training)
+        if _routing_enabled():
+            fit_params = process_routing(self, "fit", **fit_params).estimator.fit
+        fit_params = sliced_params(X, fit_params, training)
+        estimator = clone(self.estimator).fit(_safe_indexing(X, training), labels, **fit_params)
+        errors = np.sort(_errors(estimator, _safe_indexing(X, calibration)))
+        offset = -_threshold(errors, self.alpha)
+        self.estimator_, self.calibration_errors_, self.offset_ = estimator, errors, offset
+        return self
+
+    def p_values(self, X: ArrayLike) -> np.ndarray:
+        """Return how unusual each row is: small for outliers, uniform in (0, 1] for normal rows.
+
+        With n calibration rows it is one more than the number of those whose error is as large as
+        that of the row or larger, divided by n + 1. With `randomized_ties`, it is the number of
+        those with a larger error plus a random part of the number of equal ones, the row among
+        them, divided by n + 1.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows to judge.
+
+        Returns
+        -------
+        p_values : ndarray of shape (n_samples,), float64
+        """
+        check_is_fitted(self)
+        errors, calibration = _errors(self.estimator_, X), self.calibration_errors_
+        n_calibration = len(calibration)
+        not_smaller = n_calibration - np.searchsorted(calibration, errors, side="left")
+        if not self.randomized_ties:
+            return (1 + not_smaller) / (n_calibration + 1)
+        larger = n_calibration - np.searchsorted(calibration, errors, side="right")
+        part = self._draws(len(errors))
+        return (larger + part * (1 + not_smaller - larger)) / (n_calibration + 1)
+
+    def predict_fdr(self, X: ArrayLike, method: str = "bh") -> np.ndarray:
+        """Tell inliers from outliers such that few of the rows flagged are normal.
+
+        The share of normal rows among those flagged, the false-discovery rate, is at most `alpha`
+        on average. The rows are judged together: which of them are flagged depends on the others.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows to judge.
+        method : {"bh", "storey"}, default="bh"
+            "bh" is the procedure of Benjamini and Hochberg [1]_. "storey" estimates how many of the
+            rows are normal, by the p-values above 0.5 [2]_: it finds more where many rows are
+            outliers.
+
+        Returns
+        -------
+        is_inlier : ndarray of shape (n_samples,), int64
+            +1 for inliers, -1 for outliers.
+
+        References
+        ----------
+        .. [1] Y. Benjamini and Y. Hochberg, "Controlling the false discovery rate: a practical and
+           powerful approach to multiple testing", Journal of the Royal Statistical Society B 57(1),
+           1995.
+        .. [2] J. D. Storey, J. E. Taylor and D. Siegmund, "Strong control, conservative point
+           estimation and simultaneous conservative consistency of false discovery rates: a unified
+           approach", Journal of the Royal Statistical Society B 66(1), 2004; after J. D. Storey, "A
+           direct approach to false discovery rates", same journal 64(3), 2002.
+        """
+        if method not in ("bh", "storey"):
+            raise ValueError(f"method must be 'bh' or 'storey'; got {method!r}.")
+        discovered = _discoveries if method == "bh" else _adaptive_discoveries
+        return np.where(discovered(self.p_values(X), self.alpha), -1, 1)
+
+    def _split(self, n_samples):
+        """Return the rows to train on and the rows to calibrate on."""
+        rows = np.arange(n_samples)
+        if isinstance(self.estimator, FrozenEstimator):
+            _check_enough(n_samples, self.alpha)
+            return rows, rows  # its `fit` learns nothing from them
+        size = self.calibration_size
+        n_calibration = size if isinstance(size, Integral) else ceil(size * n_samples)
+        if n_calibration >= n_samples:
+            raise ValueError(
+                f"calibration_size={size} leaves no row to train on, with n_samples={n_samples}."
+            )
+        _check_enough(n_calibration, self.alpha)
+        random = check_random_state(self.random_state)
+        return train_test_split(rows, test_size=n_calibration, random_state=random)
+
+    def _draws(self, n_samples):
+        """Return a number from [0, 1) for each row."""
+        # Seeded by a drawn number, not by the user's: data may come from a generator of that seed.
+        seed = check_random_state(self.random_state).randint(2**31 - 1)
+        return np.random.default_rng(seed).random(n_samples)
+
+
+def _errors(estimator, X):
+    """Return minus the scores of the rows of X, or refuse those that cannot be compared."""
+    errors = -np.asarray(estimator.score_samples(X), dtype=np.float64)
+    missing = np.count_nonzero(np.isnan(errors))
+    if missing:
+        raise ValueError(
+            f"Of {len(errors)} rows {type(estimator).__name__} scores {missing} as NaN, which is "
+            "neither more nor less normal than anything."
+        )
+    return errors
+
+
+def _check_enough(n_calibration, alpha):
+    """Check that some p-value is small enough to flag a row."""
+    if 1 / (n_calibration + 1) <= alpha:
+        return
+    needed = next(n for n in count(max(0, ceil(1 / alpha) - 2)) if 1 / (n + 1) <= alpha)
+    raise ValueError(
+        f"{n_calibration} calibration rows are too few for alpha={alpha}: no p-value would be "
+        f"smaller than {1 / (n_calibration + 1):.3g}, so that no row could be flagged. At least "
+        f"{needed} are needed: give fit more rows, hold more of them out with calibration_size, or "
+        "raise alpha."
+    )
+
+
+def _threshold(errors, alpha):
+    """Return the calibration error above which a p-value is at most alpha."""
+    n_calibration = len(errors)
+    # How many calibration errors may be as large as that of a row that is flagged: 0, 1, ... The
+    # comparison is that of `p_values`, rounding included.
+    p_values = (1 + np.arange(n_calibration)) / (n_calibration + 1)
+    threshold = float(errors[n_calibration - np.count_nonzero(p_values <= alpha)])
+    if not np.isfinite(threshold):
+        raise ValueError(
+            f"Of the {n_calibration} calibration errors (minus score_samples) "
+            f"{np.count_nonzero(np.isinf(errors))} are infinite, too many to set a threshold at "
+            f"alpha={alpha}: look at how the detector scores normal rows."
+        )
+    return threshold
+
+
+def _discoveries(p_values, level):
+    """Tell which p-values are discoveries (Benjamini and Hochberg)."""
+    # Such p-values are multiples of 1 / (n + 1), often equal to the level but for the rounding.
+    return false_discovery_control(p_values, method="bh") <= level * (1 + 1e-12)
+
+
+def _adaptive_discoveries(p_values, level):
+    """Tell which p-values are discoveries, none above lambda, given the estimated share of nulls.
+
+    The estimate counts one null more than there are, and is not cut off at 1: so the rate is
+    controlled for any number of p-values (Storey, Taylor and Siegmund, theorem 3).
+    """
+    is_small = p_values <= _STOREY_LAMBDA
+    nulls = (1 + np.count_nonzero(~is_small)) / (1 - _STOREY_LAMBDA)
+    return is_small & _discoveries(np.where(is_small, p_values, 1.0), level * len(p_values) / nulls)

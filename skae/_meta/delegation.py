@@ -1,0 +1,241 @@
+"""What the meta-estimators share: they offer what their inner estimator offers."""
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import get_tags, indexable
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from skae._sklearn_compat import DocumentationLinkMixin, _safe_indexing, _safe_set_output
+
+
+def _inner_has(name):
+    def check(meta):
+        getattr(meta._inner, name)  # which says in its own words why it is not there
+        return True
+
+    return check
+
+
+def check_scores_samples(estimator):
+    """Make sure that an estimator is an outlier detector with scores to set a threshold from."""
+    if not hasattr(estimator, "score_samples"):
+        raise TypeError(
+            "estimator must be an outlier detector with score_samples, or a pipeline that ends in "
+            f"one; got {estimator!r}."
+        )
+
+
+def sliced_params(X, fit_params, rows):
+    """Return the parameters of `fit` with weights of the rows of X cut to some of the rows.
+
+    Weights of pipeline steps (`step__sample_weight`) are weights too. Anything else stays as it is.
+    """
+    sliced = dict(fit_params)
+    for name, value in fit_params.items():
+        if name.split("__")[-1] == "sample_weight" and value is not None:
+            _, weights = indexable(X, value)
+            sliced[name] = _safe_indexing(weights, rows)
+    return sliced
+
+
+def _last_step(estimator):
+    """Return the last step of a pipeline; anything else is its own last step."""
+    return estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+
+
+def _behind_steps(pipeline, name, method):
+    """Return a method of a pipeline's last step as one of rows before the pipeline."""
+    steps = pipeline[:-1] if len(pipeline.steps) > 1 else FunctionTransformer()
+    if name != "reconstruct":
+        return lambda X, *args, **kwargs: method(steps.transform(X), *args, **kwargs)
+    # In the units of X, as what comes from a pipeline's own inverse_transform.
+    take_back = steps.inverse_transform
+    return lambda X: take_back(method(steps.transform(X)))
+
+
+class DelegatingMixin(DocumentationLinkMixin, OutlierMixin, BaseEstimator):
+    """Base class of meta-estimators with an `estimator` that `fit` turns into `estimator_`.
+
+    They offer the fitted attributes of what is inside, such as `history_`.
+    """
+
+    @property
+    def _inner(self):
+        return vars(self).get("estimator_", self.estimator)
+
+    def __getattr__(self, name):
+        # Only what this class lacks comes here. What fits or sets would go past this one.
+        if name.startswith(("_", "fit", "partial_fit", "set_")) or "estimator" not in vars(self):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return self._offered(name)
+
+    def _offered(self, name):
+        """Return what the inner estimator has of a name, or raise AttributeError."""
+        inner = self._inner
+        if not name.endswith("_"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        # A pipeline keeps the offset, the history and the network to its last step.
+        return getattr(inner if hasattr(inner, name) else _last_step(inner), name)
+
+
+class InnerDetectorMixin(DelegatingMixin):
+    """Base class of those whose rows are the rows of the inner estimator.
+
+    They offer its methods as well, such as `reconstruct`. Those of a detector behind the steps of a
+    pipeline are given rows that went through these steps.
+    """
+
+    def _offered(self, name):
+        if name.endswith("_"):
+            return super()._offered(name)
+        inner = self._inner
+        offered = getattr(inner if hasattr(inner, name) else _last_step(inner), name)
+        if not callable(offered):
+            raise AttributeError(f"{name!r} is a parameter of the inner {type(inner).__name__}")
+        return offered if hasattr(inner, name) else _behind_steps(inner, name, offered)
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Return how metadata is passed on to the inner estimator.
+
+        Returns
+        -------
+        routing : MetadataRouter
+        """
+        mapping = MethodMapping().add(caller="fit", callee="fit")
+        return MetadataRouter(owner=self).add(estimator=self.estimator, method_mapping=mapping)
+
+    @available_if(_inner_has("score_samples"))
+    def score_samples(self, X: ArrayLike) -> np.ndarray:
+        """Return the inner estimator's score of each row: the higher, the more normal.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows to score.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,), float64
+        """
+        check_is_fitted(self)
+        return self.estimator_.score_samples(X)
+
+    @available_if(_inner_has("decision_function"))
+    def decision_function(self, X: ArrayLike) -> np.ndarray:
+        """Return the score of each row less the offset: negative for outliers.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows to judge.
+
+        Returns
+        -------
+        decision : ndarray of shape (n_samples,), float64
+        """
+        check_is_fitted(self)
+        return self.estimator_.decision_function(X)
+
+    @available_if(_inner_has("predict"))
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """Tell inliers (+1) from outliers (-1).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows to judge.
+
+        Returns
+        -------
+        is_inlier : ndarray of shape (n_samples,), int64
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict(X)
+
+    @available_if(_inner_has("transform"))
+    def transform(self, X: ArrayLike) -> np.ndarray:
+        """Return what the inner estimator makes of each row, such as its latent code.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows to transform.
+
+        Returns
+        -------
+        X_transformed : ndarray of shape (n_samples, n_codes)
+        """
+        check_is_fitted(self)
+        return self.estimator_.transform(X)
+
+    @available_if(_inner_has("transform"))
+    def fit_transform(
+        self, X: ArrayLike, y: ArrayLike | None = None, **fit_params: Any
+    ) -> np.ndarray:
+        """Fit on X and y, then transform X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows to fit on and to transform.
+        y : array-like of shape (n_samples,), default=None
+            Passed on to `fit`.
+        **fit_params : dict
+            Passed on to `fit`.
+
+        Returns
+        -------
+        X_transformed : ndarray of shape (n_samples, n_codes)
+        """
+        return self.fit(X, y, **fit_params).transform(X)
+
+    @available_if(_inner_has("transform"))
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """Choose the container that `transform` returns.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"}, default=None
+            None leaves it as it is.
+
+        Returns
+        -------
+        self : estimator instance
+        """
+        for inner in (self.estimator, self._inner):
+            _safe_set_output(inner, transform=transform)
+        return self
+
+    def fit_predict(
+        self, X: ArrayLike, y: ArrayLike | None = None, **fit_params: Any
+    ) -> np.ndarray:
+        """Fit on X and y, then tell the inliers (+1) of X from its outliers (-1).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows to fit on and to judge.
+        y : array-like of shape (n_samples,), default=None
+            Passed on to `fit`.
+        **fit_params : dict
+            Passed on to `fit`.
+
+        Returns
+        -------
+        is_inlier : ndarray of shape (n_samples,), int64
+        """
+        return self.fit(X, y, **fit_params).predict(X)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        inner = get_tags(self.estimator)
+        tags.input_tags = inner.input_tags
+        tags.transformer_tags = inner.transformer_tags
+        return tags

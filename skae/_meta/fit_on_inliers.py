@@ -1,0 +1,168 @@
+"""Fitting any outlier detector on the rows labelled normal."""
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
+from sklearn.utils import check_array, check_consistent_length, get_tags, indexable
+from sklearn.utils.metadata_routing import process_routing
+
+from skae._labels import inlier_mask, is_auto
+from skae._meta.delegation import InnerDetectorMixin, sliced_params
+from skae._sklearn_compat import HasMethods, _fit_context, _routing_enabled, _safe_indexing
+from skae._warnings import warn
+
+
+class FitOnInliers(InnerDetectorMixin):
+    """Meta-estimator that fits an outlier detector on the rows labelled normal.
+
+    Around a pipeline, the scaler too sees normal rows only. Scoring is the inner estimator's; what
+    else it offers (`transform`, `reconstruct`, `offset_`, `history_`, ...) is offered here as well.
+    Behind a pipeline's steps the detector is given rows that went through them, and `reconstruct`
+    returns rows in the units of X.
+
+    Without y it fits on all rows. Whatever the labels in y are called, `predict` returns +1 for
+    inliers and -1 for outliers.
+
+    Parameters
+    ----------
+    estimator : estimator
+        An outlier detector, or a pipeline that ends in one. It is cloned, never changed.
+    inlier_label, outlier_label : scalar, default="auto"
+        What y calls normal rows, or the others; name at most one. "auto" is scikit-learn's coding:
+        +1 for inliers, -1 for outliers.
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        The fitted clone of `estimator`.
+
+    See Also
+    --------
+    skae.AutoencoderOutlierDetector : A detector to fit on normal rows.
+
+    Examples
+    --------
+    >>> from skae import AutoencoderOutlierDetector, FitOnInliers
+    >>> from skae.datasets import make_heartbeats
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import MinMaxScaler
+    >>> X, y = make_heartbeats(400, anomaly_share=0.3, random_state=0)
+    >>> detector = FitOnInliers(
+    ...     make_pipeline(MinMaxScaler(), AutoencoderOutlierDetector(epochs=20, random_state=0))
+    ... )
+    >>> detector.fit(X, y).score_samples(X).shape
+    (400,)
+    """
+
+    _parameter_constraints: dict = {
+        "estimator": [HasMethods("fit")],
+        "inlier_label": "no_validation",
+        "outlier_label": "no_validation",
+    }
+
+    def __init__(self, estimator: Any, *, inlier_label: Any = "auto", outlier_label: Any = "auto"):
+        self.estimator = estimator
+        self.inlier_label = inlier_label
+        self.outlier_label = outlier_label
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        **fit_params: Any,
+    ) -> Self:
+        """Fit the inner estimator on the rows of X that y calls normal.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows.
+        y : array-like of shape (n_samples,), default=None
+            Their labels. None takes all rows.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights; those of the normal rows are passed on.
+        **fit_params : dict
+            Passed on to the inner estimator's `fit`, with metadata routing as it was requested.
+            Weights of pipeline steps (`step__sample_weight`) are cut to the normal rows, anything
+            else, such as `X_val`, is passed as it is.
+
+        Returns
+        -------
+        self : FitOnInliers
+            The fitted meta-estimator.
+
+        Raises
+        ------
+        ValueError
+            If the labels do not say what is normal, or no row is.
+
+        Warns
+        -----
+        UserWarning
+            If a label is named, but y is missing: then it fits on all rows.
+        """
+        if sample_weight is not None:
+            fit_params["sample_weight"] = sample_weight
+        if y is None:
+            self._warn_if_a_label_is_named()
+        else:
+            X, fit_params = self._normal_rows(X, y, fit_params)
+        if _routing_enabled():
+            fit_params = process_routing(self, "fit", **fit_params).estimator.fit
+        self.estimator_ = clone(self.estimator).fit(X, **fit_params)
+        return self
+
+    def _warn_if_a_label_is_named(self):
+        for name in ("inlier_label", "outlier_label"):
+            label = getattr(self, name)
+            if not is_auto(label):
+                warn(
+                    f"{name}={label!r} names a label, but y is missing: FitOnInliers fits on all "
+                    f"rows. Give fit(X, y), or leave {name} out. Some meta-estimators keep y to "
+                    "themselves, as WindowedOutlierDetector does: put FitOnInliers around them."
+                )
+
+    def _normal_rows(self, X, y, fit_params):
+        (X,) = indexable(X)
+        check_consistent_length(X, y)
+        self._check_rows_left_out(X)
+        is_inlier = inlier_mask(y, self.inlier_label, self.outlier_label)
+        if not is_inlier.any():
+            raise ValueError(
+                f"No row is labelled normal: all {len(is_inlier)} labels in y stand for outliers."
+            )
+        rows = np.flatnonzero(is_inlier)
+        return _safe_indexing(X, rows), sliced_params(X, fit_params, rows)
+
+    def _check_rows_left_out(self, X):
+        """Check the rows that the inner estimator will not see as it would check them."""
+        first = _first_step(self.estimator)
+        tags = get_tags(first)
+        takes_columns = isinstance(first, ColumnTransformer) or hasattr(X, "columns")
+        if (
+            takes_columns
+            or tags.no_validation
+            or tags.input_tags.string
+            or tags.input_tags.categorical
+        ):
+            return
+        check_array(
+            X,
+            accept_sparse=tags.input_tags.sparse,
+            ensure_all_finite="allow-nan" if tags.input_tags.allow_nan else True,
+            estimator=first,
+            input_name="X",
+        )
+
+
+def _first_step(estimator):
+    """Return what sees the data first: of a pipeline, the first step that does anything."""
+    for _, step in getattr(estimator, "steps", []):
+        if step not in (None, "passthrough"):
+            return _first_step(step)
+    return estimator

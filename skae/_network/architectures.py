@@ -1,0 +1,107 @@
+"""The named architectures, a record each. What builds one is the engine's module of that name."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import prod
+from numbers import Real
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What there is to know of an architecture without building it.
+
+    Parameters
+    ----------
+    name : str
+        As in `architecture=`, and the module of `skae._engines.keras.architectures` that builds it.
+    auto_sizes : tuple of int
+        What `hidden_layer_sizes="auto"` stands for.
+    is_of_signals : bool, default=False
+        Whether it sees a row as (n_steps, n_channels), rather than in any shape.
+    own_params : mapping of str to number, default={}
+        What `architecture_params` may set, with the defaults.
+    own_errors : tuple of str, default=()
+        What `error` may be beside the common names.
+    """
+
+    name: str
+    auto_sizes: tuple[int, ...]
+    is_of_signals: bool = False
+    own_params: Mapping[str, float] = field(default_factory=dict)
+    own_errors: tuple[str, ...] = ()
+
+    def params(self, given: Mapping | None) -> dict:
+        """Return its own parameters, as given or by default.
+
+        Raises
+        ------
+        ValueError
+            If there is no parameter of a name.
+        TypeError
+            If a value is no finite number.
+        """
+        given = dict(given or {})
+        if unknown := sorted(set(given) - set(self.own_params)):
+            raise ValueError(
+                f"architecture={self.name!r} takes "
+                f"{sorted(self.own_params) or 'no'} architecture_params; got {unknown}."
+            )
+        for name, value in given.items():
+            if not isinstance(value, Real) or not np.isfinite(value):
+                raise TypeError(f"architecture_params: {name} must be a number, got {value!r}.")
+        return {**self.own_params, **given}
+
+    def check_input_shape(self, shape: tuple[int, ...], n_features: int) -> None:
+        """Refuse a layout of rows that the architecture cannot take."""
+        if self.is_of_signals and len(shape) != 2:
+            raise ValueError(
+                f"architecture={self.name!r} sees a row as (n_steps, n_channels), but got "
+                f"input_shape={shape!r}: for one channel give ({n_features}, 1)."
+            )
+
+
+ARCHITECTURES = {
+    record.name: record
+    for record in (
+        Architecture("dense", (128, 64)),
+        Architecture(
+            "conv1d", (16, 32), is_of_signals=True, own_params={"kernel_size": 7, "strides": 2}
+        ),
+        Architecture("lstm", (32,), is_of_signals=True),
+        Architecture(
+            "vae",
+            (128, 64),
+            own_params={"beta": 0.01},
+            own_errors=("reconstruction_probability",),
+        ),
+    )
+}
+# Of the ensemble, and not to be chosen by name.
+DENSE_MEMBERS = Architecture("dense_members", (128, 64))
+
+
+def input_shape_of(
+    architecture: str | Callable, given: tuple[int, ...] | None, n_features: int
+) -> tuple[int, ...]:
+    """Return how a network sees a row of `n_features`, as given or by default.
+
+    Raises
+    ------
+    ValueError
+        If the shape does not suit the architecture or the number of features.
+    """
+    record = ARCHITECTURES.get(architecture) if isinstance(architecture, str) else None
+    is_of_signals = record is not None and record.is_of_signals
+    shape = (n_features, 1) if is_of_signals else (n_features,)
+    if given is not None:
+        shape = tuple(given)
+    if record is not None:
+        record.check_input_shape(shape, n_features)
+    if prod(shape) != n_features:
+        raise ValueError(
+            f"input_shape={given!r} stands for {prod(shape)} values per row, but X has "
+            f"{n_features} features."
+        )
+    return shape

@@ -1,0 +1,106 @@
+"""How the rows of an array, in memory or on disk, reach the training loop."""
+
+import numpy as np
+
+# An array of no more bytes, in float32, is held as one tensor through the training.
+MAX_BYTES_AT_ONCE = 64 * 2**20
+_BYTES_PER_CHUNK = 32 * 2**20
+_BYTES_PER_BLOCK = 2**20
+
+
+def is_on_disk(X):
+    """Tell whether an array is a `numpy.memmap`, or a view of one."""
+    while X is not None and not isinstance(X, np.memmap):
+        X = getattr(X, "base", None)
+    return X is not None
+
+
+class RowsOf:
+    """Some rows of an array, read when a slice of them is asked for."""
+
+    def __init__(self, X, rows):
+        self._X = X
+        self._rows = rows
+
+    def __len__(self):
+        return len(self._rows)
+
+    def __getitem__(self, positions):
+        return self._X[self._rows[positions]]
+
+
+class Feed:
+    """Rows of an array, handed over in float32 and laid out as a network takes them.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Of any real dtype.
+    layout : Layout
+        How rows are laid out for the network; several members take the rows each in an order of
+        its own.
+    rows : ndarray of int, default=None
+        The rows that are meant, ascending; all of them by default.
+    sample_weight : ndarray of shape (n_samples,), float32, default=None
+        What each row of `X` counts for.
+    """
+
+    def __init__(self, X, layout, rows=None, sample_weight=None):
+        self._X = X
+        self._layout = layout
+        self._rows = rows if rows is not None and len(rows) < len(X) else None
+        self._sample_weight = sample_weight
+        self._n_rows = len(X) if self._rows is None else len(self._rows)
+        self._row_bytes = 4 * X.shape[1]
+
+    def __len__(self):
+        return self._n_rows
+
+    @property
+    def at_once(self):
+        """Whether the rows are few enough to be held as one tensor."""
+        return self._row_bytes * len(self) <= MAX_BYTES_AT_ONCE
+
+    def read(self, positions=slice(None)):
+        """Return the rows at some positions, and their weights, as a tuple of one or two arrays."""
+        rows = positions if self._rows is None else self._rows[positions]
+        read = np.ascontiguousarray(self._X[rows], dtype=np.float32)
+        read = read.reshape(len(read), *self._layout.input_shape)
+        return (read,) if self._sample_weight is None else (read, self._sample_weight[rows])
+
+    def shuffled(self, generator, n_rows):
+        """Return a permutation of rows, or one for each member, side by side."""
+        if self._layout.n_members is None:
+            return generator.permutation(n_rows)
+        orders = [generator.permutation(n_rows) for _ in range(self._layout.n_members)]
+        return np.stack(orders, axis=1)
+
+    def chunks(self, batch_size):
+        """Yield slices that cover all rows, each of whole batches but the last."""
+        n_rows = self._rows_per_chunk(batch_size)
+        for start in range(0, len(self), n_rows):
+            yield slice(start, min(start + n_rows, len(self)))
+
+    def shuffled_chunks(self, generator, batch_size):
+        """Yield pairs: the positions of a chunk's rows, ascending, and their order in training.
+
+        Of many rows, blocks of neighbors, which are read fast, come in random order, and the rows
+        of a chunk of blocks are shuffled among each other.
+        """
+        if self.at_once:
+            yield slice(None), self.shuffled(generator, len(self))
+            return
+        n_rows = self._rows_per_chunk(batch_size)
+        order = self._shuffled_blocks(generator)
+        for start in range(0, len(order), n_rows):
+            positions = np.sort(order[start : start + n_rows])
+            yield positions, self.shuffled(generator, len(positions))
+
+    def _shuffled_blocks(self, generator):
+        n_rows = max(1, _BYTES_PER_BLOCK // self._row_bytes)
+        positions = np.arange(len(self))
+        starts = generator.permutation(positions[::n_rows])
+        return np.concatenate([positions[start : start + n_rows] for start in starts])
+
+    def _rows_per_chunk(self, batch_size):
+        return max(1, _BYTES_PER_CHUNK // (self._row_bytes * batch_size)) * batch_size

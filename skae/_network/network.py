@@ -1,0 +1,107 @@
+"""A trained network as plain data: how it is built, how rows are laid out for it, its weights.
+
+The arrays are the truth. Live models are built from them when first asked for and are never
+pickled, so that a pickle's bytes depend on nothing but the network, and loading one needs no
+TensorFlow.
+"""
+
+import numpy as np
+
+from skae._engines import numpy as numpy_engine
+from skae._engines.keras import engine as keras_engine
+
+
+class Network:
+    """A trained network, whichever engine computes with it.
+
+    Parameters
+    ----------
+    blueprint : BuiltInBlueprint, ConfigBlueprint or FunctionBlueprint
+        How to build the network.
+    layout : Layout
+        How rows are laid out for it.
+    weights : list of ndarray
+        As `keras.Model.get_weights` returns them.
+    code_shape : tuple of int or None
+        The shape of one latent code, None for a network that shows no encoder.
+    has_decoder : bool
+        Whether it shows a decoder.
+    """
+
+    # What rows are turned into before they are reconstructed, and compared.
+    dtype = np.float32
+
+    def __init__(self, blueprint, layout, weights, code_shape, has_decoder):
+        self.blueprint = blueprint
+        self.layout = layout
+        self.weights = weights
+        self.code_shape = code_shape
+        self.has_decoder = has_decoder
+        self._live = {}
+
+    @classmethod
+    def trained(cls, blueprint, layout, feed, options, **how):
+        """Train a network; return it and its history, a list of values for each curve."""
+        done = keras_engine.train_network(blueprint, layout, feed, options, **how)
+        network = cls(blueprint, layout, done.weights, done.code_shape, done.has_decoder)
+        network._live["functions"] = done.functions
+        return network, done.history
+
+    def has(self, half):
+        """Tell whether the network shows an "encoder" or a "decoder"; loads no TensorFlow."""
+        return self.code_shape is not None and (half == "encoder" or self.has_decoder)
+
+    @property
+    def batching(self):
+        """How many rows to give at once, and how many threads may do so."""
+        return self._forward.max_rows_at_once, self._forward.n_threads
+
+    def reconstruct(self, X):
+        """Return what the network makes of each row; of members, in the second axis."""
+        return self._forward.reconstruct(X)
+
+    def draws(self, X):
+        """Return what the decoder makes of codes drawn for each row, the draws as second axis."""
+        return self._forward.draws(X)
+
+    def encode(self, X):
+        """Return the latent code of each row, of shape (n_samples, n_codes)."""
+        return self._forward.encode(X)
+
+    def decode(self, codes):
+        """Return the row that the decoder makes of each flat latent code."""
+        return self._forward.decode(codes)
+
+    @property
+    def public(self):
+        """A Keras model from the same arrays, and its halves, to look at or to change."""
+        if "public" not in self._live:
+            parts = (self.blueprint, self.layout, self.weights)
+            self._live["public"] = keras_engine.public_models(*parts)
+        return self._live["public"]
+
+    @property
+    def _forward(self):
+        """What computes: NumPy where it can, so that a score never depends on TensorFlow."""
+        if "forward" not in self._live:
+            forward = numpy_engine.forward(self.blueprint, self.weights)
+            if forward is None:
+                functions = self._live.get("functions")
+                forward = keras_engine.forward(self.blueprint, self.layout, self.weights, functions)
+            self._live["forward"] = forward
+        return self._live["forward"]
+
+    def __getstate__(self):
+        return {**vars(self), "_live": {}}
+
+
+def join_histories(before, after):
+    """Append one history to another; a curve that one of them lacks is NaN there."""
+    lengths = [len(before["loss"]), len(after["loss"])]
+    return {
+        name: [
+            *before.get(name, [np.nan] * lengths[0]),
+            *after.get(name, [np.nan] * lengths[1]),
+        ]
+        for name in before | after
+    }

@@ -1,0 +1,153 @@
+"""Rows in, errors out: the one place that decides what the error of a row is."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from sklearn.utils import gen_batches
+
+from skae._errors import (
+    feature_errors,
+    fitted_error,
+    mean_feature_errors,
+    needs_draws,
+    row_errors,
+)
+
+# How many rows are reconstructed at once, and by how many threads, where the model does not say.
+_DEFAULT_BATCHING = (8192, 1)
+# Rows that tell what the errors of all are like.
+_MAX_SAMPLE = 4096
+
+
+class Scorer:
+    """A model that reconstructs rows, and the error by which its reconstructions are judged.
+
+    Parameters
+    ----------
+    model : Network or other object
+        Its `reconstruct(X)` returns rows, or for each row those of several members in the second
+        axis. It has the `dtype` in which it takes rows, `batching` (how many at once, in how many
+        threads), and `draws(X)` where the error needs them.
+    error : str or callable
+        As the parameter of the detectors.
+
+    Attributes
+    ----------
+    member_weights : ndarray of shape (n_members,)
+        What the errors of each member are multiplied by to bring them to a common scale: then
+        each has the same mean error over the rows given to `fit`. One for a model that is one.
+    mean_feature_errors : ndarray of shape (n_features,)
+        Mean error of each feature over the rows given to `fit`.
+    """
+
+    def __init__(self, model, error):
+        self.model = model
+        self.error = error
+
+    def fit(self, X):
+        """Learn from rows what is usual: residuals, and the errors of members and features."""
+        X = self._rows(X)
+        members = self._reconstructions(X)
+        self._errors = [fitted_error(self.error, X, member) for member in members]
+        errors = np.stack(
+            [
+                mean_feature_errors(feature_errors(error, X, member))
+                for error, member in zip(self._errors, members, strict=True)
+            ]
+        )
+        usual = errors.mean(axis=1)
+        scale = usual.mean()
+        is_usable = np.isfinite(usual) & (usual > 0) & np.isfinite(scale)
+        self.member_weights = np.divide(scale, usual, out=np.ones(len(usual)), where=is_usable)
+        self.mean_feature_errors = (errors * self.member_weights[:, None]).mean(axis=0)
+        return self
+
+    def row_errors(self, X):
+        """Return the error of each row, float64; infinity where it is no number."""
+        return self._in_batches(lambda rows: _mean_of(self._by_member(row_errors, rows)), X)
+
+    def member_errors(self, X):
+        """Return the error of each row by each member, of shape (n_samples, n_members)."""
+        return self._in_batches(lambda rows: np.stack(self._by_member(row_errors, rows), axis=1), X)
+
+    def feature_errors(self, X):
+        """Return the error of each feature of each row; their mean is the error of the row."""
+        return self._in_batches(lambda rows: _mean_of(self._by_member(feature_errors, rows)), X)
+
+    def reconstruct(self, X):
+        """Return what the model, or its members on average, make of each row."""
+
+        def mean(rows):
+            found = self.model.reconstruct(self._rows(rows))
+            return found.mean(axis=1) if found.ndim == 3 else found
+
+        return in_batches(mean, X, self.model.batching)
+
+    def errors_of(self, X, reconstruction):
+        """Return the error that each row would have with a reconstruction from elsewhere."""
+        X = self._rows(X)
+        return _mean_of(
+            [
+                weight * row_errors(error, X, reconstruction)
+                for weight, error in zip(self.member_weights, self._errors, strict=True)
+            ]
+        )
+
+    def _in_batches(self, errors_of_rows, X):
+        errors = in_batches(lambda rows: errors_of_rows(self._rows(rows)), X, self.model.batching)
+        # A row that comes out as NaN is as badly reconstructed as can be, and no inlier.
+        errors[np.isnan(errors)] = np.inf
+        return errors
+
+    def _by_member(self, measure, X):
+        """Return what a measure says of rows for each member, on the common scale."""
+        return [
+            weight * measure(error, X, member)
+            for weight, error, member in zip(
+                self.member_weights, self._errors, self._reconstructions(X), strict=True
+            )
+        ]
+
+    def _reconstructions(self, X):
+        """Return a list with what each member makes of the rows."""
+        if needs_draws(self.error):
+            return [self.model.draws(X)]
+        found = self.model.reconstruct(X)
+        if found.ndim == 2:
+            return [found]
+        return list(np.ascontiguousarray(np.moveaxis(found, 1, 0)))
+
+    def _rows(self, X):
+        return np.ascontiguousarray(X, dtype=self.model.dtype)
+
+
+def in_batches(function, X, batching=_DEFAULT_BATCHING):
+    """Return what a function makes of the rows of X, called with so many as fit in memory.
+
+    Parameters
+    ----------
+    function : callable
+        From an array of rows to an array with as many.
+    X : array or RowsOf
+        The rows.
+    batching : tuple of int
+        How many rows to give at once, and how many threads may do so.
+    """
+    n_rows, n_threads = batching
+    if len(X) <= n_rows:
+        return function(X[:])
+    batches = list(gen_batches(len(X), n_rows))
+    if n_threads == 1:
+        return np.concatenate([function(X[rows]) for rows in batches])
+    with ThreadPoolExecutor(min(n_threads, len(batches))) as pool:
+        return np.concatenate(list(pool.map(lambda rows: function(X[rows]), batches)))
+
+
+def evenly_spaced(X):
+    """Return so many rows of X, evenly spaced, as tell what its errors are like."""
+    return X[:: 1 + (len(X) - 1) // _MAX_SAMPLE]
+
+
+def _mean_of(arrays):
+    """Return the mean of arrays, member by member in their order."""
+    return arrays[0] if len(arrays) == 1 else sum(arrays) / len(arrays)

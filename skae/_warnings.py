@@ -1,0 +1,27 @@
+"""Warnings that name the user's line."""
+
+import sys
+import warnings
+
+# Whose calls lie between the user's line and the place in skae that has something to say.
+_IN_BETWEEN = {"concurrent", "contextlib", "functools", "joblib", "skae", "sklearn", "threading"}
+
+
+def warn(message, category=UserWarning):
+    """Warn as if from the innermost line that is neither skae's nor that of a library in between.
+
+    Parameters
+    ----------
+    message : str
+        What to say.
+    category : type, default=UserWarning
+        A class of warnings.
+    """
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and _package(frame) in _IN_BETWEEN:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
+
+
+def _package(frame):
+    return frame.f_globals.get("__name__", "").partition(".")[0]
