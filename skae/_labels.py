@@ -5,8 +5,6 @@ from numbers import Real
 import numpy as np
 from sklearn.utils import column_or_1d
 
-from skae._sklearn_compat import is_pandas_na, is_scalar_nan
-
 
 def inlier_mask(y, inlier_label="auto", outlier_label="auto"):
     """Tell which rows are labelled normal.
@@ -29,11 +27,13 @@ def inlier_mask(y, inlier_label="auto", outlier_label="auto"):
         If both labels are named, the named label does not occur, y has missing values, or the
         coding is another than scikit-learn's and no label is named.
     """
+    import pandas as pd
+
     labels = column_or_1d(y)
+    if pd.isna(labels).any():
+        raise ValueError("y has missing values: drop those rows, or give them a label.")
     # As Python objects: NumPy would take the string "1" for the number.
     distinct = list(dict.fromkeys(labels.tolist()))
-    if any(label is None or is_scalar_nan(label) or is_pandas_na(label) for label in distinct):
-        raise ValueError("y has missing values: drop those rows, or give them a label.")
     named_inlier, named_outlier = not is_auto(inlier_label), not is_auto(outlier_label)
     if named_inlier and named_outlier:
         raise ValueError(

@@ -56,3 +56,9 @@ def test_refused(y, named, message):
 def test_pandas_missing_value():
     with pytest.raises(ValueError, match="missing values"):
         inlier_mask(pd.Series([1, -1, pd.NA], dtype="Int64"))
+
+
+@pytest.mark.parametrize("missing", [None, NAN, pd.NA, pd.NaT])
+def test_missing_value_among_objects(missing):
+    with pytest.raises(ValueError, match="missing values"):
+        inlier_mask(np.array(["ok", "bad", missing], dtype=object), inlier_label="ok")
