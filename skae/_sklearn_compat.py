@@ -2,11 +2,10 @@
 
 import sys
 
+from sklearn import get_config
 from sklearn.base import _fit_context
 from sklearn.metrics._scorer import _BaseScorer
 from sklearn.utils import _safe_indexing
-from sklearn.utils._metadata_requests import _routing_enabled
-from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -14,7 +13,6 @@ from sklearn.utils._param_validation import (
     validate_parameter_constraints,
     validate_params,
 )
-from sklearn.utils._set_output import _safe_set_output
 from sklearn.utils.validation import _check_sample_weight
 
 __all__ = [
@@ -28,11 +26,32 @@ __all__ = [
     "_routing_enabled",
     "_safe_indexing",
     "_safe_set_output",
-    "is_pandas_na",
-    "is_scalar_nan",
+    "routing_enabled",
+    "set_transform_output",
     "validate_parameter_constraints",
     "validate_params",
 ]
+
+
+def routing_enabled():
+    """Tell whether metadata routing is enabled."""
+    return get_config()["enable_metadata_routing"]
+
+
+def set_transform_output(estimator, *, transform):
+    """Choose the container that `transform` returns. Does nothing where there is no `transform`."""
+    if not hasattr(estimator, "transform"):
+        return
+    if not hasattr(estimator, "set_output"):
+        raise ValueError(
+            f"Unable to configure output for {estimator} because `set_output` is not available."
+        )
+    estimator.set_output(transform=transform)
+
+
+# The old names, until all callers use the new ones.
+_routing_enabled = routing_enabled
+_safe_set_output = set_transform_output
 
 
 class DocumentationLinkMixin:
