@@ -4,7 +4,6 @@ import sys
 
 from sklearn import get_config
 from sklearn.base import _fit_context
-from sklearn.metrics._scorer import _BaseScorer
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -20,7 +19,6 @@ __all__ = [
     "HasMethods",
     "Interval",
     "StrOptions",
-    "_BaseScorer",
     "_check_sample_weight",
     "_fit_context",
     "_routing_enabled",

@@ -5,6 +5,7 @@ Give scikit-learn's own scorers, such as ``scoring="roc_auc"``, an outlier detec
 """
 
 from collections.abc import Callable
+from inspect import signature
 from numbers import Integral, Real
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from sklearn.metrics import (
     roc_curve,
 )
 from sklearn.utils import column_or_1d
+from sklearn.utils.metadata_routing import MetadataRequest, get_routing_for_object
 from sklearn.utils.validation import check_is_fitted
 
 from skae._labels import inlier_mask
@@ -29,8 +31,8 @@ from skae._meta.delegation import InnerDetectorMixin
 from skae._meta.unwrap import split_pipeline
 from skae._sklearn_compat import (
     Interval,
-    _BaseScorer,
     _check_sample_weight,
+    routing_enabled,
     validate_parameter_constraints,
 )
 
@@ -80,10 +82,11 @@ def anomaly_scorer(metric, *, inlier_label="auto", outlier_label="auto", **kwarg
     Returns
     -------
     scorer : callable
-        `scorer(estimator, X, y, sample_weight=None)` returns a float, the higher, the better. It
-        raises a ValueError where y holds one class only, which names the labels, and a TypeError
-        for anything that is no outlier detector of scikit-learn's kind; searches turn these into
-        their `error_score`.
+        `scorer(estimator, X, y, *, sample_weight=None)` returns a float, the higher, the better.
+        It raises a ValueError where y holds one class only, which names the labels, and a
+        TypeError for anything that is no outlier detector of scikit-learn's kind; searches turn
+        these into their `error_score`. `scorer.__name__` is the name of the metric, by which
+        scikit-learn's displays label their axis.
 
     See Also
     --------
@@ -93,7 +96,8 @@ def anomaly_scorer(metric, *, inlier_label="auto", outlier_label="auto", **kwarg
     Notes
     -----
     Rows are ranked by minus `score_samples`, which is free of the threshold; where a detector has
-    none, by minus `decision_function`. Several scorers in one dict share one call of it.
+    none, by minus `decision_function`. Each scorer calls the detector itself, even if a dict holds
+    several.
 
     `sample_weight` is metadata of the scorer, as it is of scikit-learn's own: with metadata
     routing, ask for it by `scorer.set_score_request(sample_weight=True)`.
@@ -183,9 +187,6 @@ def anomaly_scorers(
     return {name: anomaly_scorer(name, **labels) for name in metrics}
 
 
-# The names y_true, y_score, y_pred tell scikit-learn's metadata routing what is no metadata.
-
-
 def _precision_at_n(y_true, y_score, *, n=None, sample_weight=None):
     weight = np.ones(len(y_true)) if sample_weight is None else sample_weight
     n_outliers, n_inliers = weight[y_true].sum(), weight[~y_true].sum()
@@ -248,36 +249,86 @@ _METRICS = {
 }
 
 
-class _AnomalyScorer(_BaseScorer):
-    """What `anomaly_scorer` returns: scikit-learn's own kind of scorer, with labels of its own."""
+class _AnomalyScorer:
+    """What `anomaly_scorer` returns."""
 
     def __init__(self, metric, known, kwargs, inlier_label, outlier_label):
-        # The response method is not what is called: scikit-learn looks it up to decide about
-        # caching. All estimators have one of these, so that a wrong one meets our own words.
-        super().__init__(known.function, 1, kwargs, response_method=("predict", "fit"))
         self.metric = metric
+        self.function = known.function
         self.ranks = known.ranks
+        self.kwargs = kwargs
         self.inlier_label = inlier_label
         self.outlier_label = outlier_label
+        self._request = None
+
+    @property
+    def __name__(self):
+        if isinstance(self.metric, str):
+            return self.metric
+        return getattr(self.metric, "__name__", type(self.metric).__name__)
 
     def __repr__(self):
         labels = {"inlier_label": self.inlier_label, "outlier_label": self.outlier_label}
         named = {key: label for key, label in labels.items() if label != "auto"}
         metric = getattr(self.metric, "__name__", repr(self.metric))
-        shown = [metric, *(f"{key}={value!r}" for key, value in {**named, **self._kwargs}.items())]
+        shown = [metric, *(f"{key}={value!r}" for key, value in {**named, **self.kwargs}.items())]
         return f"anomaly_scorer({', '.join(shown)})"
 
-    def _score(self, method_caller, estimator, X, y_true, **metadata):
+    def __call__(self, estimator, X, y, *, sample_weight=None):
         _check_is_detector(estimator)
-        is_outlier = self._is_outlier(y_true)
-        weight = metadata.get("sample_weight")
+        is_outlier = self._is_outlier(y)
+        weight = sample_weight
         if weight is not None:
             weight = _check_sample_weight(weight, is_outlier, ensure_non_negative=True)
-            metadata["sample_weight"] = weight
-        self._check_both_classes(is_outlier, y_true, weight)
-        respond = _errors if self.ranks else _flags
-        response = respond(method_caller, estimator, X)
-        return float(self._score_func(is_outlier, response, **self._kwargs, **metadata))
+        self._check_both_classes(is_outlier, y, weight)
+        response = (_errors if self.ranks else _flags)(estimator, X)
+        # A callable metric need not accept weights.
+        weights = {} if weight is None else {"sample_weight": weight}
+        return float(self.function(is_outlier, response, **self.kwargs, **weights))
+
+    def set_score_request(self, *, sample_weight):
+        """Choose whether metadata routing passes `sample_weight` to the scorer.
+
+        Parameters
+        ----------
+        sample_weight : bool, str or None
+            True requests it, False ignores it, a string requests what is passed under that name.
+            With None, passing it is an error.
+
+        Returns
+        -------
+        self : scorer
+        """
+        if not routing_enabled():
+            raise RuntimeError(
+                "This method is only available when metadata routing is enabled. You can enable it "
+                "using sklearn.set_config(enable_metadata_routing=True)."
+            )
+        self._request = self._make_request(sample_weight)
+        return self
+
+    def get_metadata_routing(self):
+        """Return which metadata the scorer requests.
+
+        Returns
+        -------
+        request : MetadataRequest
+        """
+        if self._request is not None:
+            return get_routing_for_object(self._request)
+        if self._accept_sample_weight():
+            return self._make_request(None)
+        return MetadataRequest(owner=repr(self))
+
+    def _make_request(self, sample_weight):
+        # Error messages show the owner. scikit-learn 1.7 expects a string, later versions allow it.
+        request = MetadataRequest(owner=repr(self))
+        request.score.add_request(param="sample_weight", alias=sample_weight)
+        return request
+
+    # Multi-metric searches call this when they are fitted with weights and routing is disabled.
+    def _accept_sample_weight(self):
+        return "sample_weight" in signature(self.function).parameters
 
     def _is_outlier(self, y):
         try:
@@ -327,17 +378,17 @@ def _check_is_detector(estimator):
     )
 
 
-def _errors(method_caller, estimator, X):
+def _errors(estimator, X):
     for method in ("score_samples", "decision_function"):
         if hasattr(estimator, method):
-            return -column_or_1d(method_caller(estimator, method, X))
+            return -column_or_1d(getattr(estimator, method)(X))
     raise _no_method(estimator, "score_samples or decision_function")
 
 
-def _flags(method_caller, estimator, X):
+def _flags(estimator, X):
     if not hasattr(estimator, "predict"):
         raise _no_method(estimator, "predict")
-    predicted = column_or_1d(method_caller(estimator, "predict", X))
+    predicted = column_or_1d(estimator.predict(X))
     if not np.isin(predicted, (1, -1)).all():
         raise ValueError(
             f"{type(estimator).__name__} predicts {np.unique(predicted)[:10].tolist()}, where a "

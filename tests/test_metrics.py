@@ -1,5 +1,7 @@
 import pickle
+from functools import partial
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +10,7 @@ from sklearn.base import BaseEstimator, OutlierMixin, clone
 from sklearn.covariance import EllipticEnvelope
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest, RandomForestClassifier
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import NotFittedError, UnsetMetadataPassedError
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import RidgeClassifier
@@ -24,7 +26,9 @@ from sklearn.metrics import (
 from sklearn.model_selection import (
     GridSearchCV,
     HalvingGridSearchCV,
+    LearningCurveDisplay,
     RandomizedSearchCV,
+    ValidationCurveDisplay,
     cross_val_score,
     cross_validate,
 )
@@ -591,21 +595,100 @@ def test_weights_are_routed_to_the_scorer(heartbeats):
     assert search.best_score_ == pytest.approx(weighted)
 
 
-def test_several_scorers_ask_the_detector_once(heartbeats):
-    class Counting(FirstColumn):
-        calls = []
+def test_weights_given_to_a_search_without_routing(heartbeats):
+    X, y = heartbeats
+    weight = np.random.default_rng(0).uniform(0.5, 2, len(y))
+    train, test = next(folds().split(X, y))
+    settings = {"cv": [(train, test)], "error_score": "raise"}
+    fitted = OneClassSVM().fit(X[train], sample_weight=weight[train])
+    scoring = anomaly_scorers(["roc_auc", "f1"])
+    expected = {
+        name: scorer(fitted, X[test], y[test], sample_weight=weight[test])
+        for name, scorer in scoring.items()
+    }
+    assert expected["roc_auc"] != scoring["roc_auc"](fitted, X[test], y[test])
+    several = GridSearchCV(OneClassSVM(), {}, scoring=scoring, refit=False, **settings)
+    results = several.fit(X, y, sample_weight=weight).cv_results_
+    for name in scoring:
+        assert results[f"mean_test_{name}"][0] == pytest.approx(expected[name])
+    one = GridSearchCV(OneClassSVM(), {}, scoring=scoring["f1"], **settings)
+    assert one.fit(X, y, sample_weight=weight).best_score_ == pytest.approx(expected["f1"])
+
+
+def count_outliers_found(is_outlier, errors):
+    return np.sum(is_outlier & (errors > 0))
+
+
+def test_an_own_metric_without_weights(heartbeats):
+    X, y = heartbeats
+    weight = np.ones(len(y))
+    scorer = anomaly_scorer(count_outliers_found)
+    search = GridSearchCV(OneClassSVM(), {}, scoring={"found": scorer}, refit=False, cv=folds())
+    with pytest.warns(UserWarning, match=r"count_outliers_found\) does not support sample_weight"):
+        search.fit(X, y, sample_weight=weight)
+    with pytest.raises(TypeError, match="sample_weight"):
+        scorer(OneClassSVM().fit(X), X, y, sample_weight=weight)
+    with config_context(enable_metadata_routing=True):
+        detector = OneClassSVM().set_fit_request(sample_weight=True)
+        params = {"sample_weight": weight}
+        results = cross_validate(detector, X, y, scoring=scorer, cv=folds(), params=params)
+    assert np.isfinite(results["test_score"]).all()
+
+
+def test_weights_under_another_name(heartbeats):
+    X, y = heartbeats
+    weight = np.random.default_rng(0).uniform(0.5, 2, len(y))
+    train, test = next(folds().split(X, y))
+    with config_context(enable_metadata_routing=True):
+        scorer = anomaly_scorer("roc_auc").set_score_request(sample_weight="costs")
+        settings = {"scoring": scorer, "cv": [(train, test)], "params": {"costs": weight}}
+        scores = cross_val_score(forest(), X, y, **settings)
+    expected = scorer(forest().fit(X[train]), X[test], y[test], sample_weight=weight[test])
+    assert scores == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("scoring", [anomaly_scorer("f1"), {"f1": anomaly_scorer("f1")}])
+def test_weights_that_are_neither_requested_nor_ignored(scoring, heartbeats):
+    detector, params = OneClassSVM(), {"sample_weight": np.ones(300)}
+    message = r"not explicitly set as requested.* for anomaly_scorer\('f1'\)\.score"
+    with config_context(enable_metadata_routing=True):
+        detector.set_fit_request(sample_weight=True)
+        with pytest.raises(UnsetMetadataPassedError, match=message):
+            cross_validate(detector, *heartbeats, scoring=scoring, params=params)
+
+
+def test_request_for_weights():
+    with pytest.raises(RuntimeError, match="only available when metadata routing is enabled"):
+        anomaly_scorer("f1").set_score_request(sample_weight=True)
+    with config_context(enable_metadata_routing=True):
+        scorer = anomaly_scorer("f1")
+        assert scorer.get_metadata_routing().score.requests == {"sample_weight": None}
+        with pytest.raises(ValueError, match="alias you're setting for `sample_weight` should be"):
+            scorer.set_score_request(sample_weight=2)
+        with pytest.raises(TypeError, match="weight"):
+            scorer.set_score_request(weight=True)
+        assert scorer.set_score_request(sample_weight=True) is scorer
+        for copy in (scorer, clone(scorer, safe=False), pickle.loads(pickle.dumps(scorer))):
+            assert copy.get_metadata_routing().score.requests == {"sample_weight": True}
+        scorer.get_metadata_routing().score.add_request(param="sample_weight", alias=False)
+        assert scorer.get_metadata_routing().score.requests == {"sample_weight": True}
+        assert anomaly_scorer(count_outliers_found).get_metadata_routing().score.requests == {}
+
+
+def test_scores_of_a_detector_that_has_changed():
+    class Settable(FirstColumn):
+        sign = 1
 
         def score_samples(self, X):
-            self.calls.append("score_samples")
-            return super().score_samples(X)
+            return self.sign * super().score_samples(X)
 
-        def predict(self, X):
-            self.calls.append("predict")
-            return super().predict(X)
-
-    scoring = {metric: anomaly_scorer(metric, **kwargs) for metric, kwargs in METRICS.items()}
-    cross_validate(Counting(), *heartbeats, scoring=scoring, cv=folds(2), error_score="raise")
-    assert Counting.calls == ["score_samples", "predict"] * 2
+    detector, X = Settable(), np.reshape(HAND_MADE_SCORES, (-1, 1))
+    scoring = anomaly_scorers(["roc_auc", "average_precision"])
+    before = scoring["roc_auc"](detector, X, HAND_MADE_Y)
+    detector.sign = -1
+    assert scoring["roc_auc"](detector, X, HAND_MADE_Y) == pytest.approx(1 - before)
+    expected = score(scoring["average_precision"], -X, HAND_MADE_Y)
+    assert scoring["average_precision"](detector, X, HAND_MADE_Y) == expected
 
 
 # Scorers as objects
@@ -623,6 +706,52 @@ def test_scorers_can_be_read_copied_and_pickled(heartbeats):
     for copy in (pickle.loads(pickle.dumps(scorer)), search.scoring["r"]):
         assert repr(copy) == repr(scorer)
         assert copy(detector, X, labels) == scorer(detector, X, labels)
+
+
+def test_weights_are_given_by_name():
+    X, weight = np.reshape(HAND_MADE_SCORES, (-1, 1)), np.ones(10)
+    with pytest.raises(TypeError, match="positional argument"):
+        anomaly_scorer("f1")(FirstColumn(), X, HAND_MADE_Y, weight)
+
+
+def test_scorers_are_equal_to_themselves_only():
+    scorer = anomaly_scorer("f1")
+    assert scorer == scorer
+    assert scorer != anomaly_scorer("f1")
+    assert len({scorer, anomaly_scorer("f1")}) == 2
+
+
+def test_name_of_a_scorer():
+    class Cost:
+        def __call__(self, is_outlier, errors):
+            return 0.0
+
+    assert anomaly_scorer("recall_at_fpr", max_fpr=0.1).__name__ == "recall_at_fpr"
+    assert anomaly_scorer(count_outliers_found).__name__ == "count_outliers_found"
+    assert anomaly_scorer(partial(count_outliers_found)).__name__ == "partial"
+    assert anomaly_scorer(Cost()).__name__ == "Cost"
+
+
+@pytest.mark.parametrize(
+    ("scorer", "label"),
+    [
+        (anomaly_scorer("roc_auc"), "Roc auc"),
+        (anomaly_scorer("recall_at_fpr", max_fpr=0.1), "Recall at fpr"),
+        (anomaly_scorer(count_outliers_found), "Count outliers found"),
+    ],
+)
+def test_displays_of_scikit_learn(scorer, label, heartbeats):
+    settings = {"scoring": scorer, "cv": folds(), "error_score": "raise"}
+    learning = LearningCurveDisplay.from_estimator(
+        forest(), *heartbeats, train_sizes=[0.5, 1.0], **settings
+    )
+    validation = ValidationCurveDisplay.from_estimator(
+        forest(), *heartbeats, param_name="max_samples", param_range=[0.1, 0.5], **settings
+    )
+    for display in (learning, validation):
+        assert np.isfinite(display.test_scores).all()
+        assert display.ax_.get_ylabel() == label
+        plt.close(display.figure_)
 
 
 def test_own_metric():
