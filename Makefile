@@ -7,13 +7,16 @@ BIN := .venv/bin
 # TensorFlow tells of itself on import; whoever wants to hear it sets this to 0.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test slow lint wheel oldest docs clean
+.PHONY: demo test coverage slow lint wheel oldest docs clean
 
 demo: .venv/installed ## find the abnormal heartbeats, beside IsolationForest
 	$(BIN)/python examples/01_find_abnormal_heartbeats.py
 
 test: .venv/installed ## every test but the slow ones
 	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+coverage: .venv/installed ## the same tests, and the lines that they miss; fails below the floor in pyproject.toml
+	$(BIN)/python -m pytest -n 2 -m "not slow" --cov=skae --cov-report=term-missing:skip-covered
 
 slow: .venv/installed ## the long repetitions
 	$(BIN)/python -m pytest -n 2 -m slow
@@ -51,4 +54,4 @@ oldest: ## the conformance run on the oldest declared versions
 	.venv-oldest/bin/python -m pytest -n 2 tests/conformance
 
 clean:
-	rm -rf .venv .venv-wheel .venv-oldest dist figures docs/_build docs/_gallery docs/auto_examples docs/generated
+	rm -rf .venv .venv-wheel .venv-oldest .coverage dist figures docs/_build docs/_gallery docs/auto_examples docs/generated
