@@ -7,7 +7,7 @@ BIN := .venv/bin
 # TensorFlow tells of itself on import; whoever wants to hear it sets this to 0.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test coverage slow lint wheel oldest docs clean
+.PHONY: demo test coverage slow lint wheel oldest prerelease docs clean
 
 demo: .venv/installed ## find the abnormal heartbeats, beside IsolationForest
 	$(BIN)/python examples/01_find_abnormal_heartbeats.py
@@ -53,5 +53,17 @@ oldest: ## the conformance run on the oldest declared versions
 		&& touch .venv-oldest/installed; }
 	.venv-oldest/bin/python -m pytest -n 2 tests/conformance
 
+# TensorFlow's pre-releases depend on keras-nightly, which overwrites files of keras: so it is removed,
+# and keras is installed again. ".[test]" would hold NumPy back (numba does), so pytest has to do.
+prerelease: ## the conformance and training tests on the newest versions that fit together
+	$(PYTHON) -m venv .venv-prerelease
+	.venv-prerelease/bin/python -m pip install --quiet --pre --upgrade \
+		--editable . scikit-learn keras tensorflow numpy pandas
+	.venv-prerelease/bin/python -m pip uninstall --quiet --yes keras-nightly
+	.venv-prerelease/bin/python -m pip install --quiet --pre --force-reinstall --no-deps keras
+	.venv-prerelease/bin/python -m pip install --quiet pytest pytest-xdist
+	.venv-prerelease/bin/python -c "import skae; skae.show_versions()"
+	.venv-prerelease/bin/python -m pytest -n 2 tests/conformance tests/test_training.py tests/test_autoencoder.py
+
 clean:
-	rm -rf .venv .venv-wheel .venv-oldest .coverage dist figures docs/_build docs/_gallery docs/auto_examples docs/generated
+	rm -rf .venv .venv-wheel .venv-oldest .venv-prerelease .coverage dist figures docs/_build docs/_gallery docs/auto_examples docs/generated
