@@ -1,30 +1,9 @@
 """Autoencoders for anomaly detection, as scikit-learn outlier detectors."""
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0.dev0"
-
-# Loaded when first used, so that `import skae` costs nothing but its own few lines.
-_HOMES = {
-    "AutoencoderEnsembleOutlierDetector": "skae._detectors.ensemble",
-    "AutoencoderOutlierDetector": "skae._detectors.autoencoder",
-    "ConformalOutlierDetector": "skae._meta.conformal",
-    "FitOnInliers": "skae._meta.fit_on_inliers",
-    "ReconstructionOutlierDetector": "skae._detectors.reconstruction",
-    "ThresholdedOutlierDetector": "skae._meta.thresholded",
-    "WindowedOutlierDetector": "skae._meta.windowed",
-    "clear_cache": "skae._engines.keras.cache",
-    "show_versions": "skae._show_versions",
-}
-_MODULES = (
-    "datasets",
-    "displays",
-    "inspection",
-    "metrics",
-    "model_selection",
-    "preprocessing",
-    "thresholds",
-)
 
 __all__ = [
     "AutoencoderEnsembleOutlierDetector",
@@ -45,14 +24,47 @@ __all__ = [
     "thresholds",
 ]
 
+if TYPE_CHECKING:
+    from skae import (
+        datasets,
+        displays,
+        inspection,
+        metrics,
+        model_selection,
+        preprocessing,
+        thresholds,
+    )
+    from skae._detectors.autoencoder import AutoencoderOutlierDetector
+    from skae._detectors.ensemble import AutoencoderEnsembleOutlierDetector
+    from skae._detectors.reconstruction import ReconstructionOutlierDetector
+    from skae._engines.keras.cache import clear_cache
+    from skae._meta.conformal import ConformalOutlierDetector
+    from skae._meta.fit_on_inliers import FitOnInliers
+    from skae._meta.thresholded import ThresholdedOutlierDetector
+    from skae._meta.windowed import WindowedOutlierDetector
+    from skae._show_versions import show_versions
+
+# The same for Python, loaded when first used, so that `import skae` costs nothing but these lines.
+_HOMES = {
+    "AutoencoderEnsembleOutlierDetector": "skae._detectors.ensemble",
+    "AutoencoderOutlierDetector": "skae._detectors.autoencoder",
+    "ConformalOutlierDetector": "skae._meta.conformal",
+    "FitOnInliers": "skae._meta.fit_on_inliers",
+    "ReconstructionOutlierDetector": "skae._detectors.reconstruction",
+    "ThresholdedOutlierDetector": "skae._meta.thresholded",
+    "WindowedOutlierDetector": "skae._meta.windowed",
+    "clear_cache": "skae._engines.keras.cache",
+    "show_versions": "skae._show_versions",
+}
+
 
 def __getattr__(name):
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
-    if name in _MODULES:
+    if name in __all__:
         return import_module(f"skae.{name}")
     raise AttributeError(f"module 'skae' has no attribute {name!r}")
 
 
 def __dir__():
-    return sorted([*globals(), *__all__])
+    return sorted([*__all__, "__version__"])

@@ -21,9 +21,7 @@ __all__ = [
     "StrOptions",
     "_check_sample_weight",
     "_fit_context",
-    "_routing_enabled",
     "_safe_indexing",
-    "_safe_set_output",
     "routing_enabled",
     "set_transform_output",
     "validate_parameter_constraints",
@@ -45,11 +43,6 @@ def set_transform_output(estimator, *, transform):
             f"Unable to configure output for {estimator} because `set_output` is not available."
         )
     estimator.set_output(transform=transform)
-
-
-# The old names, until all callers use the new ones.
-_routing_enabled = routing_enabled
-_safe_set_output = set_transform_output
 
 
 class DocumentationLinkMixin:

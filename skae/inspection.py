@@ -12,7 +12,7 @@ from skae._errors import mean_feature_errors
 from skae._labels import inlier_mask
 from skae._meta.unwrap import fitted_offset, split_pipeline, taken_back, transformed
 from skae._sklearn_compat import Interval, validate_parameter_constraints
-from skae.thresholds import _SHORT_CUTS, as_rule, needs_labels
+from skae.thresholds import SHORT_NAMES, as_rule, needs_labels
 
 __all__ = ["explain", "threshold_report"]
 
@@ -212,7 +212,7 @@ def threshold_report(
         Their labels. With them the rules that need no labels see the rows labelled normal only,
         those that do see all rows, and the report tells how good the alarms are.
     rules : rule, str, float, list or dict of them, default=None
-        Rules of :mod:`skae.thresholds`, their short-cuts, or thresholds; a dict names them. None
+        Rules of :mod:`skae.thresholds`, their short names, or thresholds; a dict names them. None
         takes all rules with their default parameters, those that learn from labels only if y has
         both classes.
     X_train : array-like of shape (n_train_samples, n_features), default=None
@@ -330,7 +330,7 @@ def _checked_errors(estimator, X, name):
 def _named_rules(rules, is_outlier):
     if rules is None:
         has_both = is_outlier is not None and is_outlier.any() and not is_outlier.all()
-        rules = [rule() for rule in dict.fromkeys(_SHORT_CUTS.values())]
+        rules = [rule() for rule in dict.fromkeys(SHORT_NAMES.values())]
         rules = [rule for rule in rules if has_both or not needs_labels(rule)]
         rules.sort(key=needs_labels)
     elif isinstance(rules, (str, Real)) or hasattr(rules, "threshold"):

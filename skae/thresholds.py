@@ -527,7 +527,7 @@ def _below(cut, errors):
     return (cut + lower.max()) / 2 if len(lower) else np.nextafter(cut, -np.inf)
 
 
-_SHORT_CUTS = {
+SHORT_NAMES = {
     "auto": MeanStd,
     "fbeta": FBeta,
     "fpr": FalsePositiveRate,
@@ -542,14 +542,14 @@ _SHORT_CUTS = {
 
 # What a parameter that takes a rule accepts.
 RULE_CONSTRAINTS = [
-    StrOptions(set(_SHORT_CUTS)),
+    StrOptions(set(SHORT_NAMES)),
     Interval(Real, None, None, closed="neither"),
     HasMethods("threshold"),
 ]
 
 
 def as_rule(rule):
-    """Return the rule that a number or a short-cut stands for, or a clone of the rule given.
+    """Return the rule that a number or a short name stands for, or a clone of the rule given.
 
     Parameters
     ----------
@@ -573,13 +573,13 @@ def as_rule(rule):
     >>> as_rule("quantile")
     Quantile()
     """
-    if isinstance(rule, str) and rule in _SHORT_CUTS:
-        return _SHORT_CUTS[rule]()
+    if isinstance(rule, str) and rule in SHORT_NAMES:
+        return SHORT_NAMES[rule]()
     if isinstance(rule, Real) and not isinstance(rule, bool):
         return FixedThreshold(float(rule))
     if isinstance(rule, type) or not hasattr(rule, "threshold"):
         raise TypeError(
-            f"A threshold rule is a number, one of {sorted(_SHORT_CUTS)}, or an object with a "
+            f"A threshold rule is a number, one of {sorted(SHORT_NAMES)}, or an object with a "
             f"method threshold(errors, is_outlier=None), such as skae.thresholds.MeanStd(k=2); "
             f"got {rule!r}."
         )

@@ -29,7 +29,7 @@ from skae import (
 from skae._meta.unwrap import fitted_offset, keeps_features_apart
 from skae.datasets import make_heartbeats
 from skae.inspection import explain, threshold_report
-from skae.thresholds import _SHORT_CUTS, FBeta, MeanStd, Quantile, Youden
+from skae.thresholds import SHORT_NAMES, FBeta, MeanStd, Quantile, Youden
 
 # Some detectors here are hardly trained.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -461,7 +461,7 @@ def test_bad_rows_are_refused_by_explain(table):
 
 
 def all_rules(needs_labels):
-    rules = {rule.__name__ for rule in _SHORT_CUTS.values() if rule.needs_labels is needs_labels}
+    rules = {rule.__name__ for rule in SHORT_NAMES.values() if rule.needs_labels is needs_labels}
     assert rules
     return rules
 

@@ -129,7 +129,7 @@ def test_stricter_parameters_raise_the_threshold(rules):
 
 
 @pytest.mark.parametrize(
-    ("short_cut", "rule"),
+    ("short_name", "rule"),
     [
         ("auto", MeanStd()),
         ("mean_std", MeanStd()),
@@ -144,8 +144,8 @@ def test_stricter_parameters_raise_the_threshold(rules):
         (0.5, FixedThreshold(0.5)),
     ],
 )
-def test_short_cuts(short_cut, rule):
-    assert repr(as_rule(short_cut)) == repr(rule)
+def test_short_names(short_name, rule):
+    assert repr(as_rule(short_name)) == repr(rule)
 
 
 def test_rules_are_cloned():

@@ -135,7 +135,7 @@ class AutoencoderOutlierDetector(
         What counts as an improvement, in the unit of the loss.
     threshold : str, float or rule, default="auto"
         The rule of :mod:`skae.thresholds` that sets the offset from the errors of the held-out
-        rows, or of the training rows where none are held out, or the short-cut of one: "mean_std"
+        rows, or of the training rows where none are held out, or the short name of one: "mean_std"
         (which "auto" is), "quantile", "median_mad", "iqr", "fpr" or "pot". A float is the
         threshold of the error itself.
     contamination : float, default="auto"

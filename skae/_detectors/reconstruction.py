@@ -25,7 +25,7 @@ from skae._engines.keras.forward import ForwardFunctions, KerasForward
 from skae._engines.keras.loading import is_keras_model
 from skae._engines.options import Layout
 from skae._network.scorer import Scorer, evenly_spaced
-from skae._sklearn_compat import _fit_context, _routing_enabled
+from skae._sklearn_compat import _fit_context, routing_enabled
 
 
 class ReconstructionOutlierDetector(ReconstructionErrorDetector):
@@ -50,7 +50,7 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
         is the error of the row.
     threshold : str, float or rule, default="auto"
         The rule of :mod:`skae.thresholds` that sets the offset from the errors of the rows given to
-        `fit`, or the short-cut of one: "mean_std" (which "auto" is), "quantile", "median_mad",
+        `fit`, or the short name of one: "mean_std" (which "auto" is), "quantile", "median_mad",
         "iqr", "fpr" or "pot". A float is the threshold of the error itself.
     contamination : float, default="auto"
         Share of outliers among the rows given to `fit`, in (0, 0.5]: the offset is that quantile of
@@ -133,7 +133,7 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
             kind = _kind(self.estimator)
             dtype = np.float32 if kind == "network" else [np.float64, np.float32]
             X = validate_data(self, X, dtype=dtype, ensure_min_samples=2, reset=True)
-            if _routing_enabled():
+            if routing_enabled():
                 fit_params = process_routing(self, "fit", **fit_params).estimator.fit
             self.estimator_ = _fitted(self.estimator, kind, X, fit_params)
             model = _MODELS[kind](self.estimator_, X)

@@ -21,8 +21,8 @@ from skae._sklearn_compat import (
     HasMethods,
     Interval,
     _fit_context,
-    _routing_enabled,
     _safe_indexing,
+    routing_enabled,
 )
 
 # P-values above it count as those of inliers, where their share is estimated.
@@ -177,7 +177,7 @@ class ConformalOutlierDetector(OffsetMixin, InnerDetectorMixin):
         X, y = indexable(X, y)
         training, calibration = self._split(X.shape[0] if hasattr(X, "shape") else len(X))
         labels = None if y is None else _safe_indexing(y, training)
-        if _routing_enabled():
+        if routing_enabled():
             fit_params = process_routing(self, "fit", **fit_params).estimator.fit
         fit_params = sliced_params(X, fit_params, training)
         estimator = clone(self.estimator).fit(_safe_indexing(X, training), labels, **fit_params)
@@ -245,7 +245,7 @@ class ConformalOutlierDetector(OffsetMixin, InnerDetectorMixin):
         """
         if method not in ("bh", "storey"):
             raise ValueError(f"method must be 'bh' or 'storey'; got {method!r}.")
-        discovered = _discoveries if method == "bh" else _adaptive_discoveries
+        discovered = discoveries if method == "bh" else _adaptive_discoveries
         return np.where(discovered(self.p_values(X), self.alpha), -1, 1)
 
     def _split(self, n_samples):
@@ -312,7 +312,7 @@ def _threshold(errors, alpha):
     return threshold
 
 
-def _discoveries(p_values, level):
+def discoveries(p_values, level):
     """Tell which p-values are discoveries (Benjamini and Hochberg)."""
     # Such p-values are multiples of 1 / (n + 1), often equal to the level but for the rounding.
     return false_discovery_control(p_values, method="bh") <= level * (1 + 1e-12)
@@ -326,4 +326,4 @@ def _adaptive_discoveries(p_values, level):
     """
     is_small = p_values <= _STOREY_LAMBDA
     nulls = (1 + np.count_nonzero(~is_small)) / (1 - _STOREY_LAMBDA)
-    return is_small & _discoveries(np.where(is_small, p_values, 1.0), level * len(p_values) / nulls)
+    return is_small & discoveries(np.where(is_small, p_values, 1.0), level * len(p_values) / nulls)

@@ -12,7 +12,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skae._sklearn_compat import DocumentationLinkMixin, _safe_indexing, _safe_set_output
+from skae._sklearn_compat import DocumentationLinkMixin, _safe_indexing, set_transform_output
 
 
 def _inner_has(name):
@@ -210,7 +210,7 @@ class InnerDetectorMixin(DelegatingMixin):
         self : estimator instance
         """
         for inner in (self.estimator, self._inner):
-            _safe_set_output(inner, transform=transform)
+            set_transform_output(inner, transform=transform)
         return self
 
     def fit_predict(

@@ -11,7 +11,7 @@ from sklearn.utils.metadata_routing import process_routing
 
 from skae._labels import inlier_mask, is_auto
 from skae._meta.delegation import InnerDetectorMixin, sliced_params
-from skae._sklearn_compat import HasMethods, _fit_context, _routing_enabled, _safe_indexing
+from skae._sklearn_compat import HasMethods, _fit_context, _safe_indexing, routing_enabled
 from skae._warnings import warn
 
 
@@ -112,7 +112,7 @@ class FitOnInliers(InnerDetectorMixin):
             self._warn_if_a_label_is_named()
         else:
             X, fit_params = self._normal_rows(X, y, fit_params)
-        if _routing_enabled():
+        if routing_enabled():
             fit_params = process_routing(self, "fit", **fit_params).estimator.fit
         self.estimator_ = clone(self.estimator).fit(X, **fit_params)
         return self

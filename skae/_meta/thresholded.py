@@ -12,7 +12,7 @@ from sklearn.utils.metadata_routing import process_routing
 from skae._detectors.base import OffsetMixin
 from skae._labels import inlier_mask
 from skae._meta.delegation import InnerDetectorMixin, check_scores_samples, sliced_params
-from skae._sklearn_compat import HasMethods, _fit_context, _routing_enabled, _safe_indexing
+from skae._sklearn_compat import HasMethods, _fit_context, _safe_indexing, routing_enabled
 from skae.thresholds import RULE_CONSTRAINTS, FixedThreshold, as_rule, needs_labels
 
 
@@ -127,7 +127,7 @@ class ThresholdedOutlierDetector(OffsetMixin, InnerDetectorMixin):
         rule, is_outlier = as_rule(self.threshold), None
         if needs_labels(rule):
             is_outlier = self._is_outlier(rule, y)
-        if _routing_enabled():
+        if routing_enabled():
             fit_params = process_routing(self, "fit", **fit_params).estimator.fit
         holds_out = self.cv is not None and not isinstance(rule, FixedThreshold)
         if holds_out:

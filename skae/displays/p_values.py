@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from skae._meta.conformal import _discoveries
+from skae._meta.conformal import discoveries
 from skae._meta.unwrap import _inside, transformed
 from skae.displays._drawing import figure_and_axes, import_pyplot, ink, scatter, scatter_wishes
 from skae.displays._rows import checked_labels, checked_numbers, classes, label_column
@@ -257,7 +257,7 @@ class PValueDisplay:
         return line
 
     def _is_discovery(self):
-        return _discoveries(self.p_values, self.alpha)
+        return discoveries(self.p_values, self.alpha)
 
     def frame(self):
         """Return the p-values as a table.

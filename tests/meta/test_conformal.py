@@ -25,7 +25,7 @@ from skae import (
     FitOnInliers,
     ReconstructionOutlierDetector,
 )
-from skae._meta.conformal import _adaptive_discoveries, _discoveries
+from skae._meta.conformal import _adaptive_discoveries, discoveries
 from skae._meta.unwrap import split_pipeline
 
 FOREST = IsolationForest(n_estimators=10, random_state=0)
@@ -251,14 +251,14 @@ class TestDiscoveries:
         p_values = np.array([0.9, 0.01, 0.02, 0.03, 0.045, 0.6, 0.7, 0.8])
         # 0.03 <= 3 / 8 of 0.08 takes the two smaller ones along; 0.045 > 4 / 8 of 0.08.
         expected = [False, True, True, True, False, False, False, False]
-        np.testing.assert_array_equal(_discoveries(p_values, 0.08), expected)
+        np.testing.assert_array_equal(discoveries(p_values, 0.08), expected)
         # Estimated nulls: (1 + 4) / 0.5 = 10 of 8.
         np.testing.assert_array_equal(_adaptive_discoveries(p_values, 0.1), expected)
         assert not _adaptive_discoveries(p_values, 0.099).any()
 
     def test_storey_finds_more_where_many_are_outliers(self):
         p_values = np.array([0.01, 0.02, 0.05, 0.06, 0.07, 0.08, 0.09, 0.1, 0.1, 0.9])
-        assert _discoveries(p_values, 0.05).sum() == 0
+        assert discoveries(p_values, 0.05).sum() == 0
         # Estimated nulls: (1 + 1) / 0.5 = 4 of 10, so the level is 0.125.
         np.testing.assert_array_equal(_adaptive_discoveries(p_values, 0.05), p_values < 0.5)
 
@@ -271,7 +271,7 @@ class TestDiscoveries:
 
     def test_equal_to_the_level_but_for_the_rounding(self):
         # 1 / 20 of 3 rows is 0.15; computed, 0.15000000000000002.
-        np.testing.assert_array_equal(_discoveries([1 / 20, 1, 1], 0.15), [True, False, False])
+        np.testing.assert_array_equal(discoveries([1 / 20, 1, 1], 0.15), [True, False, False])
 
     def test_of_a_batch(self):
         detector = calibrated(range(99), alpha=0.1)

@@ -60,7 +60,7 @@ def test_inside_fit_on_inliers_the_rule_sees_normal_rows_only(heartbeats):
     assert detector.offset_ == detector.estimator_.offset_
 
 
-def test_short_cut_and_clone(heartbeats):
+def test_short_name_and_clone(heartbeats):
     X, y = heartbeats
     rule = Youden()
     detector = ThresholdedOutlierDetector(FOREST, rule).fit(X, y)
@@ -115,7 +115,9 @@ def test_a_number_is_the_threshold_and_can_be_searched(heartbeats):
     assert detector.offset_ == -0.5
     np.testing.assert_array_equal(detector.predict(X) == -1, -detector.score_samples(X) > 0.5)
     search = GridSearchCV(
-        ThresholdedOutlierDetector(FOREST), {"threshold": [0.1, 0.48, 5]}, scoring=anomaly_scorer("f1")
+        ThresholdedOutlierDetector(FOREST),
+        {"threshold": [0.1, 0.48, 5]},
+        scoring=anomaly_scorer("f1"),
     )
     assert search.fit(X, y).best_params_ == {"threshold": 0.48}
 
