@@ -74,7 +74,7 @@ def outputs_of(cell):
 
 
 def test_a_notebook_keeps_what_is_worth_keeping():
-    every = "import skae._engines.keras.progress; skae.progress._SECONDS_BETWEEN_UPDATES = -1.0"
+    every = "import skae._engines.keras.progress as p; p._SECONDS_BETWEEN_UPDATES = -1.0"
     captured = """
 with contextlib.redirect_stdout(io.StringIO()) as file:
     train(1)

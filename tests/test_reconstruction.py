@@ -581,7 +581,7 @@ class TestPersistence:
         fitted = detector(estimator).fit(X)
         data = skops.io.dumps(fitted)
         trusted = skops.io.get_untrusted_types(data=data)
-        assert trusted == ["skae.reconstruction.ReconstructionOutlierDetector"]
+        assert all(name.startswith("skae.") for name in trusted)
         same(fitted, skops.io.loads(data, trusted=trusted))
 
     def test_a_new_process_scores_the_same(self, tmp_path):

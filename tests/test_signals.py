@@ -128,7 +128,7 @@ class TestConv1d:
         ("params", "error", "message"),
         [
             ({"input_shape": (140,)}, ValueError, r"sees a row as \(n_steps, n_channels\)"),
-            ({"input_shape": (70, 3)}, ValueError, "stands for 210 values a row, but X has 140"),
+            ({"input_shape": (70, 3)}, ValueError, "stands for 210 values per row, but X has 140"),
             ({"architecture_params": {"kernel": 3}}, ValueError, re.escape("'kernel_size', 'str")),
             ({"architecture_params": {"kernel_size": 0}}, ValueError, "kernel_size == 0, must be"),
             ({"architecture_params": {"strides": 1.5}}, TypeError, "strides must be an instance"),
@@ -190,5 +190,5 @@ class TestVariational:
     def test_warm_start_does_not_go_on_with_another_architecture(self, normal):
         network = detector("dense", warm_start=True).fit(normal)
         network.set_params(architecture="vae", error="reconstruction_probability")
-        with pytest.raises(ValueError, match="goes on with dense, but architecture='vae'"):
+        with pytest.raises(ValueError, match="resumes dense, but architecture='vae'"):
             network.fit(normal)

@@ -36,13 +36,14 @@ def split_pipeline(estimator):
             transforms += steps[:-1]
             estimator = steps[-1]
             continue
-        inner = _inside(estimator)
+        inner = inner_of(estimator)
         if inner is None:
             return transforms, estimator
         estimator = inner
 
 
-def _inside(estimator):
+def inner_of(estimator):
+    """Return the estimator directly inside a meta-estimator, or None where there is none."""
     if isinstance(estimator, InnerDetectorMixin):
         return estimator.estimator_
     if isinstance(estimator, FrozenEstimator):
@@ -156,5 +157,5 @@ def fitted_offset(estimator):
         if hasattr(estimator, "offset_"):
             return float(np.ravel(estimator.offset_)[0])  # OneClassSVM has an array
         is_pipeline = isinstance(estimator, Pipeline)
-        estimator = estimator.steps[-1][1] if is_pipeline else _inside(estimator)
+        estimator = estimator.steps[-1][1] if is_pipeline else inner_of(estimator)
     return None

@@ -7,7 +7,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skae._meta.conformal import discoveries
-from skae._meta.unwrap import _inside, transformed
+from skae._meta.unwrap import inner_of, transformed
 from skae.displays._drawing import figure_and_axes, import_pyplot, ink, scatter, scatter_wishes
 from skae.displays._rows import checked_labels, checked_numbers, classes, label_column
 
@@ -293,5 +293,5 @@ def _split_before_p_values(estimator):
             transforms += [step for step in steps[:-1] if step not in (None, "passthrough")]
             estimator = steps[-1]
         else:
-            estimator = _inside(estimator)
+            estimator = inner_of(estimator)
     return transforms, estimator

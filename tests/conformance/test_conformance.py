@@ -37,7 +37,7 @@ ESTIMATORS = [
     ConformalOutlierDetector(
         ReconstructionOutlierDetector(PCA(1)), alpha=0.25, calibration_size=0.5
     ),
-    FitOnInliers(AutoencoderOutlierDetector(epochs=10), inlier_label=1),
+    FitOnInliers(AutoencoderOutlierDetector(epochs=10, random_state=0), inlier_label=1),
     ReconstructionOutlierDetector(PCA(1)),
     ThresholdedOutlierDetector(IsolationForest(n_estimators=10, random_state=0), "mean_std"),
     ThresholdedOutlierDetector(ReconstructionOutlierDetector(PCA(1)), "quantile"),
