@@ -1,6 +1,5 @@
 """Which features make up an error, and what threshold rules would do."""
 
-
 import numpy as np
 import pandas as pd
 import pytest

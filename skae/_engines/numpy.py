@@ -95,7 +95,7 @@ def can_compute(blueprint):
         return False
     sizes = blueprint.sizes
     names = (sizes.activation, sizes.latent_activation, sizes.output_activation)
-    return all(name is None or (isinstance(name, str) and name in _ACTIVATIONS) for name in names)
+    return all(name is None or (isinstance(name, str) and name in ACTIVATIONS) for name in names)
 
 
 def _float32(X):
@@ -123,7 +123,7 @@ def _n_threads():
 
 def _dense(kernel, bias, activation):
     """Return a dense layer for arrays of shape (n_rows, 1, n_inputs)."""
-    activate = _ACTIVATIONS[activation]
+    activate = ACTIVATIONS[activation]
 
     def layer(values):
         values = np.matmul(values, kernel)
@@ -198,7 +198,7 @@ def _vae_forward(blueprint, remaining):
     posterior = _each_row(hidden)
     decoder = _hidden(remaining, n_hidden, sizes)
     decoder.append(_weighted(remaining, sizes.output_activation))
-    activate = _ACTIVATIONS[sizes.latent_activation]
+    activate = ACTIVATIONS[sizes.latent_activation]
     noise = np.random.default_rng(0).standard_normal((_N_DRAWS, n_codes)).astype(np.float32)
 
     def encode(rows):
@@ -222,7 +222,7 @@ def _conv1d_forward(blueprint, remaining):
     def convolution(make, activation, has_norm, *args):
         kernel = next(remaining)
         scale, shift = _folded_norm(remaining) if has_norm else (1, next(remaining))
-        return make(kernel, scale, shift, strides, _ACTIVATIONS[activation], *args)
+        return make(kernel, scale, shift, strides, ACTIVATIONS[activation], *args)
 
     has_norm = sizes.batch_norm
     layers = [convolution(_conv1d, sizes.activation, has_norm) for _ in filters]
@@ -315,7 +315,7 @@ def _lstm_forward(blueprint, remaining):
 def _lstm_layer(kernel, recurrent_kernel, bias):
     """Return a layer of long short-term memory from sequences to sequences."""
     n_units = len(recurrent_kernel)
-    sigmoid = _ACTIVATIONS["sigmoid"]
+    sigmoid = ACTIVATIONS["sigmoid"]
 
     def layer(sequences):
         n_rows, n_steps, _ = sequences.shape
@@ -413,7 +413,7 @@ def _shrunk(x, threshold):
     return np.where(np.abs(x) > threshold, x, 0)
 
 
-_ACTIVATIONS = {
+ACTIVATIONS = {
     None: lambda x: x,
     "celu": _elu,
     "elu": _elu,

@@ -30,6 +30,7 @@ ESTIMATORS = [
     AutoencoderEnsembleOutlierDetector(2, epochs=10),
     AutoencoderOutlierDetector(),
     AutoencoderOutlierDetector("conv1d", epochs=10),
+    AutoencoderOutlierDetector("lstm", epochs=5, hidden_layer_sizes=4, latent_dim=2),
     AutoencoderOutlierDetector("vae", epochs=10),
     ConformalOutlierDetector(
         IsolationForest(n_estimators=10, random_state=0), alpha=0.25, calibration_size=0.5
