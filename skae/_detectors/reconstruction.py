@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import clone, is_classifier, is_clusterer, is_outlier_detector, is_regressor
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
 from skae._detectors.base import (
     DECISION_CONSTRAINTS,
@@ -155,8 +155,7 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
         mapping = MethodMapping().add(caller="fit", callee="fit")
         return router.add(estimator=self.estimator, method_mapping=mapping)
 
-    def _checked_rows(self, X):
-        check_is_fitted(self)
+    def _validated_rows(self, X):
         # Some models, scikeras' among them, take no other dtype than the one they were fitted on.
         return validate_data(self, X, reset=False, dtype=self._scorer.model.dtype)
 

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
 from skae._detectors.base import (
     DECISION_CONSTRAINTS,
@@ -173,14 +173,14 @@ class NetworkDetector(ReconstructionErrorDetector):
                 "X_val and validation_fraction > 0 both give validation rows, so give one of them: "
                 f"got X_val and validation_fraction={self.validation_fraction}."
             )
-        X = self._checked_rows(X, reset=True, ensure_min_samples=2)
+        X = self._validated_rows(X, reset=True, ensure_min_samples=2)
         if _is_msle(self.loss) and X.min() < 0:
             raise ValueError(
                 "The msle takes logarithms and needs X >= 0, but X has values down to "
                 f"{X.min():.4g}: scale X, for example with MinMaxScaler, or use loss='mse'."
             )
         if X_val is not None:
-            X_val = self._checked_rows(X_val)
+            X_val = self._validated_rows(X_val)
             _warn_if_scaled_otherwise(X, X_val)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(
@@ -190,9 +190,7 @@ class NetworkDetector(ReconstructionErrorDetector):
                 raise ValueError("sample_weight is zero for every row: nothing is left to learn.")
         return X, X_val, sample_weight
 
-    def _checked_rows(self, X, reset=False, **kwargs):
-        if not reset:
-            check_is_fitted(self)
+    def _validated_rows(self, X, reset=False, **kwargs):
         if getattr(X, "ndim", 2) == 3:
             layout = ""
             if hasattr(self, "input_shape"):

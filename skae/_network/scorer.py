@@ -1,6 +1,7 @@
 """Rows in, errors out: the one place that decides what the error of a row is."""
 
 from concurrent.futures import ThreadPoolExecutor
+from math import ceil
 
 import numpy as np
 from sklearn.utils import gen_batches
@@ -133,13 +134,15 @@ def in_batches(function, X, batching=_DEFAULT_BATCHING):
     batching : tuple of int
         How many rows to give at once, and how many threads may do so.
     """
-    n_rows, n_threads = batching
-    if len(X) <= n_rows:
+    max_rows, n_threads = batching
+    if len(X) <= max_rows:
         return function(X[:])
-    batches = list(gen_batches(len(X), n_rows))
+    # As many batches for one thread as for another, and all of about the same size.
+    n_batches = n_threads * ceil(len(X) / max_rows / n_threads)
+    batches = list(gen_batches(len(X), ceil(len(X) / n_batches)))
     if n_threads == 1:
         return np.concatenate([function(X[rows]) for rows in batches])
-    with ThreadPoolExecutor(min(n_threads, len(batches))) as pool:
+    with ThreadPoolExecutor(n_threads) as pool:
         return np.concatenate(list(pool.map(lambda rows: function(X[rows]), batches)))
 
 
