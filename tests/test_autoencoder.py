@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import roc_auc_score
 
 from skae import AutoencoderOutlierDetector
+from skae._detectors.trained import Extent
 from skae._engines.keras.training import train
 from skae._errors import row_errors
 from skae.thresholds import MeanStd, Quantile
@@ -131,7 +132,7 @@ class TestContract:
             given.append(feed._X)
             return train(trainer, feed, *args, **kwargs)
 
-        monkeypatch.setattr("skae._engines.keras.engine.train", keep_and_train)
+        monkeypatch.setattr("skae._engines.keras.training.train", keep_and_train)
         detector(validation_fraction=0.2).fit(normal)
         assert np.shares_memory(given[0], normal)
 
@@ -275,7 +276,8 @@ class TestTraining:
         np.testing.assert_array_equal(chosen.score_samples(normal), none.score_samples(normal))
 
     def test_noise_auto_of_constant_rows_is_none(self):
-        assert detector()._training_options(np.ones((9, 4), dtype=np.float32)).noise == 0
+        extent = Extent.of(np.ones((9, 4), dtype=np.float32))
+        assert detector()._training_options(extent).noise == 0
 
     @pytest.mark.parametrize(
         "params",

@@ -21,7 +21,7 @@ from skae import (
     AutoencoderOutlierDetector,
     FitOnInliers,
 )
-from skae._detectors.trained import NetworkDetector
+from skae._detectors.trained import Extent, NetworkDetector
 from skae._engines.keras.architectures.dense_members import build
 from skae._engines.keras.trainer import Trainer, _trimmed
 from skae._engines.options import Layout, Sizes
@@ -231,7 +231,7 @@ class TestMembers:
         ids=["plain", "penalised-trimmed-weighted"],
     )
     def test_do_not_feel_each_other(self, params, weighted):
-        options = detector(noise=0.0, **params)._training_options(X).resolved(64)
+        options = detector(noise=0.0, **params)._training_options(Extent.of(X)).resolved(64)
         together, alone = (
             build_members(5, n_members, seed=1, l2=params.get("l2", 0.0)) for n_members in (2, 1)
         )

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from skae import AutoencoderOutlierDetector
+from skae._detectors.trained import is_on_disk
 from skae._engines.options import Layout
 from skae._network import feeding
-from skae._network.feeding import Feed, is_on_disk
+from skae._network.feeding import Feed
 
 T = np.random.default_rng(0).random((1000, 1), dtype=np.float32)
 X = np.hstack([T, T**2, 1 - T, np.sqrt(T)])

@@ -309,7 +309,7 @@ class AutoencoderOutlierDetector(
         """
         dtype = np.float64 if getattr(X, "dtype", np.float64) != np.float32 else np.float32
         X = self._checked_rows(X)
-        codes = in_batches(self._network.encode, X, self._network.batching)
+        codes = self._in_batches(self._network.forward.encode, X)
         return codes.astype(dtype, copy=False)
 
     @available_if(_has_half("decoder"))
@@ -333,9 +333,7 @@ class AutoencoderOutlierDetector(
                 f"Latent codes of this detector have {self._n_features_out} columns, "
                 f"got {codes.shape[1]}: give what transform returned."
             )
-        return in_batches(self._network.decode, codes, self._network.batching).astype(
-            codes.dtype, copy=False
-        )
+        return self._in_batches(self._network.forward.decode, codes).astype(codes.dtype, copy=False)
 
     @available_if(_has_half("encoder"))
     def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
@@ -363,6 +361,9 @@ class AutoencoderOutlierDetector(
         """The half of the network that turns latent codes into rows."""
         return self._public("decoder")
 
+    def _in_batches(self, function, rows):
+        return in_batches(function, rows, self._network.forward.batching)
+
     @property
     def _n_features_out(self):
         return prod(self._network.code_shape)
@@ -370,10 +371,10 @@ class AutoencoderOutlierDetector(
     def _layout(self, n_features):
         return Layout(input_shape_of(self.architecture, self.input_shape, n_features))
 
-    def _chosen_noise(self, X):
+    def _chosen_noise(self, extent):
         if self.noise == "auto" and (self.dropout or not isinstance(self.architecture, str)):
             return 0.0
-        return super()._chosen_noise(X)
+        return super()._chosen_noise(extent)
 
     def _check_parameters(self):
         super()._check_parameters()
@@ -393,14 +394,14 @@ class AutoencoderOutlierDetector(
                 f"architecture={self.architecture!r}: fit with warm_start=False to start anew."
             )
 
-    def _blueprint(self, X, layout, seed):
+    def _blueprint(self, extent, layout, seed):
         if is_keras_model(self.architecture):
             return ConfigBlueprint.of_template(self.architecture, seed)
         if callable(self.architecture):
             params = dict(self.architecture_params or {})
             return FunctionBlueprint(self.architecture, layout.input_shape, params, seed)
         record = ARCHITECTURES[self.architecture]
-        sizes = self._sizes(X, record.auto_sizes, batch_norm=self.batch_norm)
+        sizes = self._sizes(extent, record.auto_sizes, batch_norm=self.batch_norm)
         own_params = record.params(self.architecture_params)
         return BuiltInBlueprint(record.name, layout, sizes, own_params, seed)
 

@@ -248,11 +248,11 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
     def _layout(self, n_features):
         return Layout((n_features,), self.n_estimators)
 
-    def _chosen_noise(self, X):
-        return 0.0 if self.noise == "auto" and self.dropout else super()._chosen_noise(X)
+    def _chosen_noise(self, extent):
+        return 0.0 if self.noise == "auto" and self.dropout else super()._chosen_noise(extent)
 
-    def _blueprint(self, X, layout, seed):
-        sizes = self._sizes(X, DENSE_MEMBERS.auto_sizes, batch_norm=False)
+    def _blueprint(self, extent, layout, seed):
+        sizes = self._sizes(extent, DENSE_MEMBERS.auto_sizes, batch_norm=False)
         return BuiltInBlueprint(DENSE_MEMBERS.name, layout, sizes, {}, seed)
 
     def _check_resumes(self, layout):

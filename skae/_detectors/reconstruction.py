@@ -24,7 +24,7 @@ from skae._engines.keras.blueprints import check_reconstructs
 from skae._engines.keras.forward import ForwardFunctions, KerasForward
 from skae._engines.keras.loading import is_keras_model
 from skae._engines.options import Layout
-from skae._network.scorer import Scorer, evenly_spaced
+from skae._network.scorer import Scorer
 from skae._sklearn_compat import _fit_context, routing_enabled
 
 
@@ -137,8 +137,8 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
                 fit_params = process_routing(self, "fit", **fit_params).estimator.fit
             self.estimator_ = _fitted(self.estimator, kind, X, fit_params)
             model = _MODELS[kind](self.estimator_, X)
-            self._scorer = Scorer(model, self.error).fit(evenly_spaced(X))
-            errors = _finite(self._scorer.row_errors(X), self.estimator_)
+            self._scorer = Scorer(model, self.error)
+            errors = _finite(self._scorer.fit(X), self.estimator_)
             self.offset_ = self._offset(rule, errors)
         return self
 
@@ -192,6 +192,11 @@ class _FittedModel:
     def __init__(self, estimator, X):
         self.estimator = estimator
         self.dtype = X.dtype.name
+
+    @property
+    def forward(self):
+        """What computes: the model itself."""
+        return self
 
     def reconstruct(self, X):
         """Return what the model makes of each row, checked to have its shape and dtype."""

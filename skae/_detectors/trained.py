@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from numbers import Integral, Real
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,9 +19,10 @@ from skae._detectors.keras_parameters import (
     pack_parameter,
     unpack_parameter,
 )
+from skae._engines.keras.training import train_network
 from skae._engines.options import Sizes, TrainingOptions
 from skae._network.diagnosis import warn_if_useless
-from skae._network.feeding import Feed, RowsOf, is_on_disk
+from skae._network.feeding import Feed, RowsOf
 from skae._network.network import Network, join_histories
 from skae._network.scorer import Scorer, evenly_spaced, in_batches
 from skae._sklearn_compat import (
@@ -74,6 +75,20 @@ _AUTO_NOISE = 0.1
 _UNIT_INTERVAL = (-1e-6, 1 + 1e-6)
 
 
+class Extent(NamedTuple):
+    """What the settings of a network depend on in the training rows."""
+
+    minimum: float
+    maximum: float
+    mean_deviation: float
+
+    @classmethod
+    def of(cls, X):
+        """Return the extent of rows; the deviation is the features' mean standard deviation."""
+        deviations = evenly_spaced(X).std(axis=0, dtype=np.float64)
+        return cls(X.min(), X.max(), float(deviations.mean()))
+
+
 class NetworkDetector(ReconstructionErrorDetector):
     """Base class of detectors that train a network of their own."""
 
@@ -84,8 +99,8 @@ class NetworkDetector(ReconstructionErrorDetector):
         """Return how rows of so many features are laid out for the network."""
 
     @abstractmethod
-    def _blueprint(self, X, layout, seed):
-        """Return how to build the network for the rows of X."""
+    def _blueprint(self, extent, layout, seed):
+        """Return how to build the network for rows of some extent."""
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -134,10 +149,7 @@ class NetworkDetector(ReconstructionErrorDetector):
             X, X_val, sample_weight = self._checked_data(X, X_val, sample_weight)
             random = check_random_state(self.random_state)
             train_rows, held_out = self._split(len(X), random)
-            layout = self._layout(X.shape[1])
-            feed = Feed(X, layout, train_rows, sample_weight)
-            feed_val = self._validation_feed(X, X_val, held_out, layout)
-            network = self._trained_network(X, feed, feed_val, layout, random)
+            network = self._trained_network(X, X_val, sample_weight, train_rows, held_out, random)
             self._set_offset(rule, network, X, held_out if len(held_out) else train_rows)
         return self
 
@@ -218,31 +230,32 @@ class NetworkDetector(ReconstructionErrorDetector):
         order = random.permutation(n_samples)
         return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
 
-    @staticmethod
-    def _validation_feed(X, X_val, held_out, layout):
-        if len(held_out):
-            return Feed(X, layout, held_out)
-        return None if X_val is None else Feed(X_val, layout)
-
-    def _trained_network(self, X, feed, feed_val, layout, random):
+    def _trained_network(self, X, X_val, sample_weight, train_rows, held_out, random):
         """Return a network, new or the present one, after training; keep the history."""
+        layout, extent = self._layout(X.shape[1]), Extent.of(X)
         resumes = self.warm_start and hasattr(self, "_scorer")
         if resumes:
             self._check_resumes(layout)
         seed = int(random.randint(2**31 - 1))
-        blueprint = self._network.blueprint if resumes else self._blueprint(X, layout, seed)
-        network, history = Network.trained(
+        blueprint = self._network.blueprint if resumes else self._blueprint(extent, layout, seed)
+        feed_val = None
+        if len(held_out):
+            feed_val = Feed(X, layout, held_out)
+        elif X_val is not None:
+            feed_val = Feed(X_val, layout)
+        trained = train_network(
             blueprint,
             layout,
-            feed,
-            self._training_options(X),
+            Feed(X, layout, train_rows, sample_weight),
+            self._training_options(extent),
             feed_val=feed_val,
             seeds=(seed, int(random.randint(2**31 - 1))),
             weights=self._network.weights if resumes else None,
         )
+        history = trained.history
         self.n_iter_ = len(history["loss"])
         self.history_ = join_histories(self.history_, history) if resumes else history
-        return network
+        return Network.of_trained(blueprint, layout, trained)
 
     def _check_resumes(self, layout):
         before = self._network.layout
@@ -252,9 +265,9 @@ class NetworkDetector(ReconstructionErrorDetector):
                 f"these are of shape {layout.input_shape}: fit with warm_start=False to start anew."
             )
 
-    def _sizes(self, X, auto_sizes, **others):
+    def _sizes(self, extent, auto_sizes, **others):
         """Return the sizes of a built-in network; `others` are those that are no parameters."""
-        self.output_activation_ = self._chosen_output_activation(X)
+        self.output_activation_ = self._chosen_output_activation(extent)
         names = ("latent_dim", "activation", "latent_activation", "dropout", "l2", "latent_l1")
         return Sizes(
             **{name: getattr(self, name) for name in names},
@@ -263,24 +276,23 @@ class NetworkDetector(ReconstructionErrorDetector):
             **others,
         )
 
-    def _chosen_output_activation(self, X):
-        in_unit_interval = X.min() >= _UNIT_INTERVAL[0] and X.max() <= _UNIT_INTERVAL[1]
+    def _chosen_output_activation(self, extent):
+        low, high = _UNIT_INTERVAL
+        in_unit_interval = extent.minimum >= low and extent.maximum <= high
         if self.output_activation == "auto":
             return "sigmoid" if in_unit_interval else "linear"
         if self.output_activation == "sigmoid" and not in_unit_interval:
             warn(
                 "output_activation='sigmoid' reaches values between 0 and 1 only, but X lies in "
-                f"[{X.min():.4g}, {X.max():.4g}]: put a MinMaxScaler before the detector, or use "
-                "output_activation='auto'.",
+                f"[{extent.minimum:.4g}, {extent.maximum:.4g}]: put a MinMaxScaler before the "
+                "detector, or use output_activation='auto'."
             )
         return self.output_activation
 
-    def _chosen_noise(self, X):
-        if self.noise != "auto":
-            return self.noise
-        return float(_AUTO_NOISE * evenly_spaced(X).std(axis=0, dtype=np.float64).mean())
+    def _chosen_noise(self, extent):
+        return _AUTO_NOISE * extent.mean_deviation if self.noise == "auto" else self.noise
 
-    def _training_options(self, X):
+    def _training_options(self, extent):
         return TrainingOptions(
             loss=self.loss,
             metrics=tuple(self.metrics or ()),
@@ -289,7 +301,7 @@ class NetworkDetector(ReconstructionErrorDetector):
             epochs=self.epochs,
             batch_size=self.batch_size,
             trim_fraction=_AUTO_TRIM if self.trim_fraction == "auto" else self.trim_fraction,
-            noise=self._chosen_noise(X),
+            noise=self._chosen_noise(extent),
             early_stopping=self.early_stopping,
             n_iter_no_change=self.n_iter_no_change,
             tol=self.tol,
@@ -301,8 +313,8 @@ class NetworkDetector(ReconstructionErrorDetector):
     def _set_offset(self, rule, network, X, calibration):
         """Set the offset from the errors of the rows that the rule, or contamination, looks at."""
         rows = X if rule is None or len(calibration) == len(X) else RowsOf(X, calibration)
-        self._scorer = Scorer(network, self.error).fit(evenly_spaced(rows))
-        errors = self._scorer.row_errors(rows)
+        self._scorer = Scorer(network, self.error)
+        errors = self._scorer.fit(rows)
         self.offset_ = self._offset(rule, errors)
         warn_if_useless(self._scorer, rows, errors)
 
@@ -317,6 +329,13 @@ class NetworkDetector(ReconstructionErrorDetector):
         super().__setstate__(
             state | {name: unpack_parameter(state[name]) for name in self._keras_parameters}
         )
+
+
+def is_on_disk(X):
+    """Tell whether an array is a `numpy.memmap`, or a view of one."""
+    while X is not None and not isinstance(X, np.memmap):
+        X = getattr(X, "base", None)
+    return X is not None
 
 
 def _warn_if_scaled_otherwise(X, X_val):

@@ -39,17 +39,15 @@ class Forward:
         From rows to several codes for each, in the second axis; of a variational network.
     """
 
-    max_rows_at_once = _MAX_ROWS_AT_ONCE
-
     def __init__(self, encode, decode, draw=None):
         self._encode = encode
         self._decode = decode
         self._draw = draw
 
     @property
-    def n_threads(self):
-        """How many threads may compute at once, each with rows of its own."""
-        return _n_threads()
+    def batching(self):
+        """How many rows to give at once, and how many threads may do so."""
+        return _MAX_ROWS_AT_ONCE, _n_threads()
 
     def reconstruct(self, X):
         """Return what the network, or each member of it, makes of each row."""

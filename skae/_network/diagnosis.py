@@ -37,7 +37,7 @@ def warn_if_useless(scorer, X, errors):
             "The network reconstructs the rows no better than their mean does (error "
             f"{reached:.4g}, that of the mean {of_the_mean:.4g})."
         )
-    if network.code_shape is not None and not np.ptp(network.encode(X), axis=0).any():
+    if network.code_shape is not None and not np.ptp(network.forward.encode(X), axis=0).any():
         _warn(
             "The latent layer is dead: every row has the same code. Use another latent_activation."
         )

@@ -8,13 +8,6 @@ _BYTES_PER_CHUNK = 32 * 2**20
 _BYTES_PER_BLOCK = 2**20
 
 
-def is_on_disk(X):
-    """Tell whether an array is a `numpy.memmap`, or a view of one."""
-    while X is not None and not isinstance(X, np.memmap):
-        X = getattr(X, "base", None)
-    return X is not None
-
-
 class RowsOf:
     """Some rows of an array, read when a slice of them is asked for."""
 
@@ -50,16 +43,13 @@ class Feed:
         self._layout = layout
         self._rows = rows if rows is not None and len(rows) < len(X) else None
         self._sample_weight = sample_weight
-        self._n_rows = len(X) if self._rows is None else len(self._rows)
+        self.n_rows = len(X) if self._rows is None else len(self._rows)
         self._row_bytes = 4 * X.shape[1]
-
-    def __len__(self):
-        return self._n_rows
 
     @property
     def at_once(self):
         """Whether the rows are few enough to be held as one tensor."""
-        return self._row_bytes * len(self) <= MAX_BYTES_AT_ONCE
+        return self._row_bytes * self.n_rows <= MAX_BYTES_AT_ONCE
 
     def read(self, positions=slice(None)):
         """Return the rows at some positions, and their weights, as a tuple of one or two arrays."""
@@ -78,8 +68,8 @@ class Feed:
     def chunks(self, batch_size):
         """Yield slices that cover all rows, each of whole batches but the last."""
         n_rows = self._rows_per_chunk(batch_size)
-        for start in range(0, len(self), n_rows):
-            yield slice(start, min(start + n_rows, len(self)))
+        for start in range(0, self.n_rows, n_rows):
+            yield slice(start, min(start + n_rows, self.n_rows))
 
     def shuffled_chunks(self, generator, batch_size):
         """Yield pairs: the positions of a chunk's rows, ascending, and their order in training.
@@ -88,7 +78,7 @@ class Feed:
         of a chunk of blocks are shuffled among each other.
         """
         if self.at_once:
-            yield slice(None), self.shuffled(generator, len(self))
+            yield slice(None), self.shuffled(generator, self.n_rows)
             return
         n_rows = self._rows_per_chunk(batch_size)
         order = self._shuffled_blocks(generator)
@@ -98,7 +88,7 @@ class Feed:
 
     def _shuffled_blocks(self, generator):
         n_rows = max(1, _BYTES_PER_BLOCK // self._row_bytes)
-        positions = np.arange(len(self))
+        positions = np.arange(self.n_rows)
         starts = generator.permutation(positions[::n_rows])
         return np.concatenate([positions[start : start + n_rows] for start in starts])
 

@@ -8,7 +8,7 @@ TensorFlow.
 import numpy as np
 
 from skae._engines import numpy as numpy_engine
-from skae._engines.keras import engine as keras_engine
+from skae._engines.keras import forward as keras_engine
 
 
 class Network:
@@ -40,37 +40,15 @@ class Network:
         self._live = {}
 
     @classmethod
-    def trained(cls, blueprint, layout, feed, options, **how):
-        """Train a network; return it and its history, a list of values for each curve."""
-        done = keras_engine.train_network(blueprint, layout, feed, options, **how)
-        network = cls(blueprint, layout, done.weights, done.code_shape, done.has_decoder)
-        network._live["functions"] = done.functions
-        return network, done.history
+    def of_trained(cls, blueprint, layout, trained):
+        """Return the network that training has left, as `train_network` returns it."""
+        network = cls(blueprint, layout, trained.weights, trained.code_shape, trained.has_decoder)
+        network._live["functions"] = trained.functions
+        return network
 
     def has(self, half):
         """Tell whether the network shows an "encoder" or a "decoder"; loads no TensorFlow."""
         return self.code_shape is not None and (half == "encoder" or self.has_decoder)
-
-    @property
-    def batching(self):
-        """How many rows to give at once, and how many threads may do so."""
-        return self._forward.max_rows_at_once, self._forward.n_threads
-
-    def reconstruct(self, X):
-        """Return what the network makes of each row; of members, in the second axis."""
-        return self._forward.reconstruct(X)
-
-    def draws(self, X):
-        """Return what the decoder makes of codes drawn for each row, the draws as second axis."""
-        return self._forward.draws(X)
-
-    def encode(self, X):
-        """Return the latent code of each row, of shape (n_samples, n_codes)."""
-        return self._forward.encode(X)
-
-    def decode(self, codes):
-        """Return the row that the decoder makes of each flat latent code."""
-        return self._forward.decode(codes)
 
     @property
     def public(self):
@@ -81,8 +59,8 @@ class Network:
         return self._live["public"]
 
     @property
-    def _forward(self):
-        """What computes: NumPy where it can, so that a score never depends on TensorFlow."""
+    def forward(self):
+        """The forward passes, by NumPy where it can, so that no score depends on TensorFlow."""
         if "forward" not in self._live:
             forward = numpy_engine.forward(self.blueprint, self.weights)
             if forward is None:

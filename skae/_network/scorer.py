@@ -26,9 +26,10 @@ class Scorer:
     Parameters
     ----------
     model : Network or other object
-        Its `reconstruct(X)` returns rows, or for each row those of several members in the second
-        axis. It has the `dtype` in which it takes rows, `batching` (how many at once, in how many
-        threads), and `draws(X)` where the error needs them.
+        Has the `dtype` in which it takes rows, and `forward`, whose `reconstruct(X)` returns rows,
+        or for each row those of several members in the second axis. `forward.batching` says how
+        many rows to give at once, in how many threads; `forward.draws(X)` is there where the error
+        needs it.
     error : str or callable
         As the parameter of the detectors.
 
@@ -46,22 +47,26 @@ class Scorer:
         self.error = error
 
     def fit(self, X):
-        """Learn from rows what is usual: residuals, and the errors of members and features."""
-        X = self._rows(X)
-        members = self._reconstructions(X)
-        self._errors = [fitted_error(self.error, X, member) for member in members]
+        """Learn from rows what is usual, and return the errors of all rows of X.
+
+        Learned are residuals, and the errors of members and features, from 4,096 rows or fewer.
+        """
+        sample = self._rows(evenly_spaced(X))
+        members = self._reconstructions(sample)
+        self._errors = [fitted_error(self.error, sample, member) for member in members]
         errors = np.stack(
             [
-                mean_feature_errors(feature_errors(error, X, member))
+                feature_errors(error, sample, member)
                 for error, member in zip(self._errors, members, strict=True)
             ]
         )
-        usual = errors.mean(axis=1)
-        scale = usual.mean()
-        is_usable = np.isfinite(usual) & (usual > 0) & np.isfinite(scale)
-        self.member_weights = np.divide(scale, usual, out=np.ones(len(usual)), where=is_usable)
-        self.mean_feature_errors = (errors * self.member_weights[:, None]).mean(axis=0)
-        return self
+        means = np.stack([mean_feature_errors(each) for each in errors])
+        self.member_weights = _common_scale(means.mean(axis=1))
+        self.mean_feature_errors = (means * self.member_weights[:, None]).mean(axis=0)
+        if len(sample) < len(X):
+            return self.row_errors(X)
+        rows = np.add.reduce(errors, axis=2) / sample.shape[1]
+        return _without_nan(_mean_of(list(self.member_weights[:, None] * rows)))
 
     def row_errors(self, X):
         """Return the error of each row, float64; infinity where it is no number."""
@@ -79,10 +84,10 @@ class Scorer:
         """Return what the model, or its members on average, make of each row."""
 
         def mean(rows):
-            found = self.model.reconstruct(self._rows(rows))
+            found = self.model.forward.reconstruct(self._rows(rows))
             return found.mean(axis=1) if found.ndim == 3 else found
 
-        return in_batches(mean, X, self.model.batching)
+        return in_batches(mean, X, self.model.forward.batching)
 
     def errors_of(self, X, reconstruction):
         """Return the error that each row would have with a reconstruction from elsewhere."""
@@ -95,10 +100,8 @@ class Scorer:
         )
 
     def _in_batches(self, errors_of_rows, X):
-        errors = in_batches(lambda rows: errors_of_rows(self._rows(rows)), X, self.model.batching)
-        # A row that comes out as NaN is as badly reconstructed as can be, and no inlier.
-        errors[np.isnan(errors)] = np.inf
-        return errors
+        batching = self.model.forward.batching
+        return _without_nan(in_batches(lambda rows: errors_of_rows(self._rows(rows)), X, batching))
 
     def _by_member(self, measure, X):
         """Return what a measure says of rows for each member, on the common scale."""
@@ -112,8 +115,8 @@ class Scorer:
     def _reconstructions(self, X):
         """Return a list with what each member makes of the rows."""
         if needs_draws(self.error):
-            return [self.model.draws(X)]
-        found = self.model.reconstruct(X)
+            return [self.model.forward.draws(X)]
+        found = self.model.forward.reconstruct(X)
         if found.ndim == 2:
             return [found]
         return list(np.ascontiguousarray(np.moveaxis(found, 1, 0)))
@@ -149,6 +152,19 @@ def in_batches(function, X, batching=_DEFAULT_BATCHING):
 def evenly_spaced(X):
     """Return so many rows of X, evenly spaced, as tell what its errors are like."""
     return X[:: 1 + (len(X) - 1) // _MAX_SAMPLE]
+
+
+def _common_scale(usual):
+    """Return what brings errors of members with these means to a common scale."""
+    scale = usual.mean()
+    is_usable = np.isfinite(usual) & (usual > 0) & np.isfinite(scale)
+    return np.divide(scale, usual, out=np.ones(len(usual)), where=is_usable)
+
+
+def _without_nan(errors):
+    # A row that comes out as NaN is as badly reconstructed as can be, and no inlier.
+    errors[np.isnan(errors)] = np.inf
+    return errors
 
 
 def _mean_of(arrays):

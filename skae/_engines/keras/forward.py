@@ -4,6 +4,7 @@ from math import prod
 
 import numpy as np
 
+from skae._engines.keras.blueprints import build_network
 from skae._engines.keras.cache import FORWARDS, as_operation, compiled, graph_settings
 from skae._engines.keras.halves import encoder_and_decoder, output_shape
 from skae._engines.keras.loading import load_keras
@@ -125,9 +126,9 @@ class KerasForward:
         As `keras.Model.get_weights` returns them.
     """
 
-    # Enough to fill the processor, few enough to bound the memory. TensorFlow has its own threads.
-    max_rows_at_once = 8192
-    n_threads = 1
+    # Rows enough to fill the processor, few enough to bound the memory; TensorFlow has threads of
+    # its own.
+    batching = (8192, 1)
 
     def __init__(self, functions, weights):
         import tensorflow as tf
@@ -172,6 +173,20 @@ def forward_functions(blueprint, layout, model):
         return ForwardFunctions(model(), layout)
 
     return make() if key is None else FORWARDS.shared((key, graph_settings()), make)
+
+
+def forward(blueprint, layout, weights, functions=None):
+    """Return the forward passes of a trained network."""
+    if functions is None:
+        functions = forward_functions(blueprint, layout, blueprint.build)
+    return KerasForward(functions, weights)
+
+
+def public_models(blueprint, layout, weights):
+    """Return a model with trained weights, and its halves, for the user to look at or change."""
+    model = build_network(blueprint, layout, fast_ops=False)
+    model.set_weights(weights)
+    return ForwardFunctions(model, layout)
 
 
 def _float32(rows):

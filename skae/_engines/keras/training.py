@@ -6,12 +6,19 @@ a batch. It knows nothing of scikit-learn.
 """
 
 import copy
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 
+from skae._engines.keras.blueprints import build_network
+from skae._engines.keras.cache import TRAINERS, graph_settings
+from skae._engines.keras.forward import forward_functions
+from skae._engines.keras.halves import draw_weights
 from skae._engines.keras.loading import load_keras
 from skae._engines.keras.progress import progress_callback
+from skae._engines.keras.trainer import Trainer
 from skae._engines.options import n_batches
 
 # Rows that one call of the compiled loop may see: Ctrl-C is heard between two calls.
@@ -22,6 +29,75 @@ _BATCH_HOOKS = (
     "on_train_batch_begin",
     "on_train_batch_end",
 )
+
+
+@dataclass
+class Trained:
+    """What training leaves.
+
+    Parameters
+    ----------
+    weights : list of ndarray
+        As `keras.Model.get_weights` returns them.
+    history : dict of list of float
+        One value per epoch for the loss and each metric.
+    code_shape : tuple of int or None
+        The shape of one latent code, None for a network that shows no encoder.
+    has_decoder : bool
+        Whether it shows a decoder.
+    functions : ForwardFunctions
+        Its forward passes, for the engine that made them.
+    """
+
+    weights: list
+    history: dict
+    code_shape: tuple | None
+    has_decoder: bool
+    functions: Any = field(repr=False)
+
+
+def train_network(blueprint, layout, feed, options, *, feed_val, seeds, weights=None):
+    """Build a network, train it to reconstruct rows, and return what is left of it.
+
+    Parameters
+    ----------
+    blueprint : BuiltInBlueprint, ConfigBlueprint or FunctionBlueprint
+        How to build it.
+    layout : Layout
+        How rows are laid out.
+    feed, feed_val : Feed
+        The rows to train on, and those for the validation curves or None.
+    options : TrainingOptions
+        How to train.
+    seeds : tuple of int
+        Of the initial weights, and of the order of the rows and the noise.
+    weights : list of ndarray, default=None
+        What to start from in place of initial weights.
+    """
+    graph_keys = (blueprint.graph_key(), options.graph_key())
+    seed_of_weights, seed_of_order = seeds
+
+    def make_trainer():
+        # A callback may save the model, which Keras alone must be able to load.
+        model = build_network(blueprint, layout, fast_ops=not options.callbacks)
+        return Trainer(model, options, layout)
+
+    key = None if None in graph_keys else (*graph_keys, graph_settings())
+    with TRAINERS.checked_out(key, make_trainer) as trainer:
+        model = trainer.model
+        if graph_keys[0] is not None:
+            draw_weights(model, seed_of_weights)
+        if weights is not None:
+            model.set_weights(weights)
+        history = train(trainer, feed, options, feed_val=feed_val, seed=seed_of_order)
+        functions = forward_functions(blueprint, layout, lambda: model)
+        return Trained(
+            weights=model.get_weights(),
+            history=history,
+            code_shape=functions.code_shape,
+            has_decoder=functions.has_decoder,
+            functions=functions,
+        )
 
 
 def train(trainer, feed, options, *, feed_val=None, seed=0):
@@ -50,8 +126,8 @@ def train(trainer, feed, options, *, feed_val=None, seed=0):
     ValueError
         If the loss stops being a finite number.
     """
-    options = options.resolved(len(feed))
-    trainer.restart(options, n_steps=options.epochs * n_batches(len(feed), options.batch_size))
+    options = options.resolved(feed.n_rows)
+    trainer.restart(options, n_steps=options.epochs * n_batches(feed.n_rows, options.batch_size))
     trainer.bind(options, seed)
     model = trainer.model
     callbacks = _callback_list(model, options, monitor="loss" if feed_val is None else "val_loss")
@@ -90,8 +166,8 @@ def _epochs_runner(trainer, feed, options, callbacks, no_listener):
     no_listener = no_listener and len(callbacks.callbacks) == 1
 
     def run_epochs(generator, n_left):
-        n_epochs = max(1, min(n_left, _MAX_ROWS_PER_CALL // len(feed))) if no_listener else 1
-        orders = [feed.shuffled(generator, len(feed)) for _ in range(n_epochs)]
+        n_epochs = max(1, min(n_left, _MAX_ROWS_PER_CALL // feed.n_rows)) if no_listener else 1
+        orders = [feed.shuffled(generator, feed.n_rows) for _ in range(n_epochs)]
         return trainer.run_epochs(data, orders)
 
     return run_epochs
