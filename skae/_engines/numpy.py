@@ -16,6 +16,7 @@ So arrays are kept contiguous here: NumPy sums a strided array in another order.
 
 import os
 from math import ceil, prod
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +42,7 @@ class Forward:
 
     max_rows_at_once = _MAX_ROWS_AT_ONCE
 
-    def __init__(self, encode, decode, draw=None):
+    def __init__(self, encode, decode, draw: Any = None):
         self._encode = encode
         self._decode = decode
         self._draw = draw
