@@ -7,7 +7,7 @@ BIN := .venv/bin
 # TensorFlow tells of itself on import; whoever wants to hear it sets this to 0.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test coverage slow lint wheel oldest prerelease docs clean
+.PHONY: demo test coverage slow lint types wheel oldest prerelease docs clean
 
 demo: .venv/installed ## find the abnormal heartbeats, beside IsolationForest
 	$(BIN)/python examples/01_find_abnormal_heartbeats.py
@@ -24,6 +24,15 @@ slow: .venv/installed ## the long repetitions
 lint: .venv/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+
+types: .venv/installed-types ## check the types, in the documents' code as well, and what users' editors report
+	$(BIN)/python .ci/typed_documents.py docs/_typed
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/pyright --pythonpath $(BIN)/python --project .ci/users
+
+.venv/installed-types: .venv/installed
+	$(BIN)/python -m pip install --quiet --editable ".[types]"
+	touch $@
 
 .venv/installed: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "skae needs Python 3.11, 3.12 or 3.13; none was found"; exit 1; }
@@ -66,4 +75,4 @@ prerelease: ## the conformance and training tests on the newest versions that fi
 	.venv-prerelease/bin/python -m pytest -n 2 tests/conformance tests/test_training.py tests/test_autoencoder.py
 
 clean:
-	rm -rf .venv .venv-wheel .venv-oldest .venv-prerelease .coverage dist figures docs/_build docs/_gallery docs/auto_examples docs/generated
+	rm -rf .venv .venv-wheel .venv-oldest .venv-prerelease .coverage dist figures docs/_build docs/_gallery docs/_typed docs/auto_examples docs/generated

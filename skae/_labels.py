@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils import column_or_1d
 
 
-def inlier_mask(y, inlier_label="auto", outlier_label="auto"):
+def inlier_mask(y, inlier_label="auto", outlier_label="auto") -> np.ndarray:
     """Tell which rows are labelled normal.
 
     Parameters

@@ -19,7 +19,7 @@ _PACKAGES = (
 )
 
 
-def show_versions():
+def show_versions() -> None:
     """Print the versions of Python, of the system and of the packages that skae works with.
 
     The packages are looked up, not imported: nothing heavy is loaded.

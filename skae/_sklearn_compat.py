@@ -1,18 +1,11 @@
 """What scikit-learn keeps to itself and skae needs, in one place."""
 
 import sys
+from collections.abc import Callable
 
-from sklearn import get_config
-from sklearn.base import _fit_context
-from sklearn.utils import _safe_indexing
-from sklearn.utils._param_validation import (
-    HasMethods,
-    Interval,
-    StrOptions,
-    validate_parameter_constraints,
-    validate_params,
-)
-from sklearn.utils.validation import _check_sample_weight
+import numpy as np
+from sklearn import base, get_config, utils
+from sklearn.utils import _param_validation, validation
 
 __all__ = [
     "DocumentationLinkMixin",
@@ -22,11 +15,32 @@ __all__ = [
     "_check_sample_weight",
     "_fit_context",
     "_safe_indexing",
+    "check_array",
+    "check_random_state",
+    "column_or_1d",
     "routing_enabled",
     "set_transform_output",
+    "validate_data",
     "validate_parameter_constraints",
     "validate_params",
 ]
+
+# By assignment: a type checker that does not look into scikit-learn, which declares no types, takes
+# names that are only imported here for missing ones.
+HasMethods = _param_validation.HasMethods
+Interval = _param_validation.Interval
+StrOptions = _param_validation.StrOptions
+validate_parameter_constraints = _param_validation.validate_parameter_constraints
+validate_params = _param_validation.validate_params
+_check_sample_weight = validation._check_sample_weight
+_fit_context = base._fit_context
+_safe_indexing = utils._safe_indexing
+
+# With the types that scikit-learn does not declare.
+check_array: Callable[..., np.ndarray] = utils.check_array
+check_random_state: Callable[..., np.random.RandomState] = utils.check_random_state
+column_or_1d: Callable[..., np.ndarray] = utils.column_or_1d
+validate_data: Callable[..., np.ndarray] = validation.validate_data
 
 
 def routing_enabled():

@@ -1,8 +1,10 @@
 """What stands behind a verdict: the features that make up an error, and the threshold."""
 
 from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import binomtest
 from sklearn import config_context
 from sklearn.utils import check_consistent_length, column_or_1d
@@ -14,10 +16,15 @@ from skae._meta.unwrap import fitted_offset, split_pipeline, taken_back, transfo
 from skae._sklearn_compat import Interval, validate_parameter_constraints
 from skae.thresholds import SHORT_NAMES, as_rule, needs_labels
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 __all__ = ["explain", "threshold_report"]
 
 
-def explain(estimator, X, top=5, *, reference=None):
+def explain(
+    estimator: Any, X: ArrayLike, top: int | None = 5, *, reference: ArrayLike | None = None
+) -> "DataFrame":
     """Tell which features make up the reconstruction error of each row.
 
     Parameters
@@ -105,7 +112,7 @@ def explain(estimator, X, top=5, *, reference=None):
     typical = _typical_errors(transforms, detector, reference, n_features)
     listed = np.argsort(-errors, axis=1, kind="stable")[:, :n_listed]
     names = _feature_names(transforms, detector, X, n_features, is_back)
-    labels = X.index if hasattr(X, "iloc") else pd.RangeIndex(n_rows)
+    labels = _row_labels(X, n_rows)
     columns = {
         "value": values,
         "reconstruction": reconstruction,
@@ -121,6 +128,12 @@ def explain(estimator, X, top=5, *, reference=None):
     )
 
 
+def _row_labels(X, n_rows) -> Any:
+    import pandas as pd
+
+    return X.index if hasattr(X, "iloc") else pd.RangeIndex(n_rows)
+
+
 def _check_reconstructs(detector):
     if not (hasattr(detector, "reconstruct") and hasattr(detector, "reconstruction_error")):
         raise TypeError(
@@ -131,7 +144,7 @@ def _check_reconstructs(detector):
         )
 
 
-def _check_top(top):
+def _check_top(top: int | None):
     if top is None or (isinstance(top, Integral) and not isinstance(top, bool) and top >= 1):
         return
     raise ValueError(f"top must be None or a whole number of features >= 1, got {top!r}.")
@@ -184,16 +197,16 @@ def _names_behind(transforms):
 
 
 def threshold_report(
-    estimator,
-    X,
-    y=None,
+    estimator: Any,
+    X: ArrayLike,
+    y: ArrayLike | None = None,
     *,
-    rules=None,
-    X_train=None,
-    inlier_label="auto",
-    outlier_label="auto",
-    confidence=0.95,
-):
+    rules: Any = None,
+    X_train: ArrayLike | None = None,
+    inlier_label: Any = "auto",
+    outlier_label: Any = "auto",
+    confidence: float = 0.95,
+) -> "DataFrame":
     """Compare what threshold rules would make of a fitted detector's errors.
 
     The rules set their thresholds from the errors (minus `score_samples`) of the rows in X. Give
@@ -304,7 +317,7 @@ def threshold_report(
         if not record["note"]:
             record |= _alarms(errors > record["threshold"], is_outlier, confidence)
     report = _report(records, with_labels=y is not None, with_train=X_train is not None)
-    if X_train is not None:
+    if train_errors is not None:
         mean = normal_errors.mean() if len(normal_errors) else np.nan
         report.attrs["error_ratio"] = _ratio(mean, train_errors.mean())
     return report
@@ -327,7 +340,7 @@ def _checked_errors(estimator, X, name):
     return errors
 
 
-def _named_rules(rules, is_outlier):
+def _named_rules(rules: Any, is_outlier):
     if rules is None:
         has_both = is_outlier is not None and is_outlier.any() and not is_outlier.all()
         rules = [rule() for rule in dict.fromkeys(SHORT_NAMES.values())]
@@ -335,7 +348,7 @@ def _named_rules(rules, is_outlier):
         rules.sort(key=needs_labels)
     elif isinstance(rules, (str, Real)) or hasattr(rules, "threshold"):
         rules = [rules]
-    if hasattr(rules, "items"):
+    elif hasattr(rules, "items"):
         return {name: as_rule(rule) for name, rule in rules.items()}
     rules = [as_rule(rule) for rule in rules]
     return {_name(rule): rule for rule in rules}

@@ -4,6 +4,9 @@ Importing this module imports Keras, and makes the layers known to it: do so bef
 `keras.saving.load_model` of a saved variational autoencoder.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 
 
@@ -53,14 +56,14 @@ class GaussianLatent(keras.layers.Layer):
 
     def __init__(
         self,
-        units,
-        divergence_weight,
-        activation=None,
-        kernel_initializer="glorot_uniform",
-        kernel_regularizer=None,
-        activity_regularizer=None,
-        seed=None,
-        **kwargs,
+        units: int,
+        divergence_weight: float,
+        activation: str | Callable | None = None,
+        kernel_initializer: str | keras.initializers.Initializer = "glorot_uniform",
+        kernel_regularizer: keras.regularizers.Regularizer | None = None,
+        activity_regularizer: keras.regularizers.Regularizer | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
     ):
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         self.units = units
@@ -72,7 +75,7 @@ class GaussianLatent(keras.layers.Layer):
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         """Create the weights."""
         self.kernel = self.add_weight(
             name="kernel",
@@ -84,12 +87,12 @@ class GaussianLatent(keras.layers.Layer):
             name="bias", shape=(2 * self.units,), initializer=self.bias_initializer
         )
 
-    def posterior(self, hidden):
+    def posterior(self, hidden: Any) -> tuple[Any, Any]:
         """Return the means of the Gaussians and the logarithms of their variances."""
         both = keras.ops.matmul(hidden, self.kernel) + self.bias
         return self.activation(both[..., : self.units]), both[..., self.units :]
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool = False) -> Any:
         """Return codes drawn from the Gaussians in training, otherwise their means."""
         ops = keras.ops
         hidden, rows = inputs
@@ -102,11 +105,11 @@ class GaussianLatent(keras.layers.Layer):
         noise = keras.random.normal(ops.shape(mean), dtype=mean.dtype, seed=self.seed_generator)
         return mean + ops.exp(0.5 * log_variance) * noise
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> tuple:
         """Return the shape of a batch of codes."""
         return (*input_shape[0][:-1], self.units)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return what the layer is made from."""
         return super().get_config() | {
             "units": self.units,

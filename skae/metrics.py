@@ -4,12 +4,13 @@ Give scikit-learn's own scorers, such as ``scoring="roc_auc"``, an outlier detec
 0 and 1, and they call a perfect detector the worst one; ``scoring="f1"`` is about the inliers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from inspect import signature
 from numbers import Integral, Real
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import OutlierMixin
 from sklearn.metrics import (
     average_precision_score,
@@ -39,7 +40,13 @@ from skae._sklearn_compat import (
 __all__ = ["anomaly_scorer", "anomaly_scorers"]
 
 
-def anomaly_scorer(metric, *, inlier_label="auto", outlier_label="auto", **kwargs):
+def anomaly_scorer(
+    metric: str | Callable,
+    *,
+    inlier_label: Any = "auto",
+    outlier_label: Any = "auto",
+    **kwargs: Any,
+) -> "_AnomalyScorer":
     """Make a scorer of outlier detectors, to be given as `scoring=`.
 
     The scorer takes what :class:`~sklearn.model_selection.GridSearchCV`,
@@ -137,11 +144,17 @@ def anomaly_scorer(metric, *, inlier_label="auto", outlier_label="auto", **kwarg
 
 
 def anomaly_scorers(
-    metrics=("roc_auc", "average_precision", "precision_at_n", "f1", "balanced_accuracy"),
+    metrics: str | Iterable[str] = (
+        "roc_auc",
+        "average_precision",
+        "precision_at_n",
+        "f1",
+        "balanced_accuracy",
+    ),
     *,
-    inlier_label="auto",
-    outlier_label="auto",
-):
+    inlier_label: Any = "auto",
+    outlier_label: Any = "auto",
+) -> dict[str, "_AnomalyScorer"]:
     """Make several scorers at once, to be given as `scoring=` of a multi-metric search.
 
     Parameters
@@ -274,7 +287,9 @@ class _AnomalyScorer:
         shown = [metric, *(f"{key}={value!r}" for key, value in {**named, **self.kwargs}.items())]
         return f"anomaly_scorer({', '.join(shown)})"
 
-    def __call__(self, estimator, X, y, *, sample_weight=None):
+    def __call__(
+        self, estimator: Any, X: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None
+    ) -> float:
         _check_is_detector(estimator)
         is_outlier = self._is_outlier(y)
         weight = sample_weight
@@ -286,7 +301,7 @@ class _AnomalyScorer:
         weights = {} if weight is None else {"sample_weight": weight}
         return float(self.function(is_outlier, response, **self.kwargs, **weights))
 
-    def set_score_request(self, *, sample_weight):
+    def set_score_request(self, *, sample_weight: bool | str | None) -> Self:
         """Choose whether metadata routing passes `sample_weight` to the scorer.
 
         Parameters
@@ -307,7 +322,7 @@ class _AnomalyScorer:
         self._request = self._make_request(sample_weight)
         return self
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> MetadataRequest:
         """Return which metadata the scorer requests.
 
         Returns

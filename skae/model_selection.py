@@ -2,9 +2,12 @@
 
 import warnings
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from numbers import Integral
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 from sklearn.exceptions import FitFailedWarning
 from sklearn.model_selection import (
@@ -69,7 +72,14 @@ class StratifiedOutlierKFold(BaseCrossValidator):
     # Metadata routing: groups given to a search or to cross_validate come here.
     __metadata_request__split = {"groups": True}
 
-    def __init__(self, n_splits=5, *, inlier_label="auto", outlier_label="auto", random_state=None):
+    def __init__(
+        self,
+        n_splits: int = 5,
+        *,
+        inlier_label: Any = "auto",
+        outlier_label: Any = "auto",
+        random_state: int | np.random.RandomState | None = None,
+    ):
         validate_parameter_constraints(
             {"n_splits": [Interval(Integral, 2, None, closed="left")]},
             {"n_splits": n_splits},
@@ -80,7 +90,7 @@ class StratifiedOutlierKFold(BaseCrossValidator):
         self.outlier_label = outlier_label
         self.random_state = random_state
 
-    def get_n_splits(self, X=None, y=None, groups=None):
+    def get_n_splits(self, X: object = None, y: object = None, groups: object = None) -> int:
         """Return the number of folds.
 
         Parameters
@@ -94,7 +104,9 @@ class StratifiedOutlierKFold(BaseCrossValidator):
         """
         return self.n_splits
 
-    def split(self, X, y=None, groups=None):
+    def split(
+        self, X: ArrayLike, y: ArrayLike | None = None, groups: ArrayLike | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Generate the rows of each training and test set.
 
         Parameters
@@ -218,19 +230,19 @@ def _check_enough_rows(is_inlier, n_splits):
 
 
 def compare_detectors(
-    detectors,
-    X,
-    y,
+    detectors: Mapping[str, Any] | Sequence,
+    X: ArrayLike,
+    y: ArrayLike,
     *,
-    cv=None,
-    scoring=None,
-    baseline=None,
-    groups=None,
-    params=None,
-    n_jobs=None,
-    inlier_label="auto",
-    outlier_label="auto",
-):
+    cv: Any = None,
+    scoring: str | Sequence[str] | Mapping[str, Any] | None = None,
+    baseline: str | None = None,
+    groups: ArrayLike | None = None,
+    params: dict[str, Any] | None = None,
+    n_jobs: int | None = None,
+    inlier_label: Any = "auto",
+    outlier_label: Any = "auto",
+) -> DetectorComparisonDisplay:
     """Cross-validate several outlier detectors on the same folds.
 
     Parameters
@@ -359,7 +371,7 @@ def _named_scorers(scoring, labels):
 
 def _folds(cv, X, y, groups, labels):
     if cv is None or isinstance(cv, Integral):
-        cv = StratifiedOutlierKFold(5 if cv is None else cv, **labels, random_state=0)
+        cv = StratifiedOutlierKFold(5 if cv is None else int(cv), **labels, random_state=0)
     return list(check_cv(cv).split(X, y, groups))
 
 

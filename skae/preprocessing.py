@@ -2,13 +2,14 @@
 
 from math import isfinite
 from numbers import Real
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
-from sklearn.utils import check_array
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from skae._sklearn_compat import DocumentationLinkMixin, _fit_context
+from skae._sklearn_compat import DocumentationLinkMixin, _fit_context, check_array, validate_data
 
 __all__ = ["GlobalMinMaxScaler"]
 
@@ -47,11 +48,11 @@ class GlobalMinMaxScaler(
 
     _parameter_constraints: dict = {"feature_range": [tuple, list]}
 
-    def __init__(self, feature_range=(0, 1)):
+    def __init__(self, feature_range: tuple[float, float] = (0, 1)):
         self.feature_range = feature_range
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Learn the minimum and the maximum of X.
 
         Parameters
@@ -79,7 +80,7 @@ class GlobalMinMaxScaler(
         self._low = low
         return self
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> np.ndarray:
         """Scale X.
 
         Parameters
@@ -95,7 +96,7 @@ class GlobalMinMaxScaler(
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
         return (X - self.data_min_) * self.scale_ + self._low
 
-    def inverse_transform(self, X):
+    def inverse_transform(self, X: ArrayLike) -> np.ndarray:
         """Undo the scaling of X.
 
         Parameters

@@ -13,19 +13,21 @@ with a guarantee and :class:`PeaksOverThreshold` beyond what was observed. From 
 from abc import abstractmethod
 from math import ceil, log1p
 from numbers import Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import boxcox
 from scipy.stats import binom
 from sklearn.base import BaseEstimator, clone
 from sklearn.metrics import precision_recall_curve, roc_curve
-from sklearn.utils import check_array
 
 from skae._sklearn_compat import (
     DocumentationLinkMixin,
     HasMethods,
     Interval,
     StrOptions,
+    check_array,
     validate_parameter_constraints,
 )
 
@@ -57,7 +59,7 @@ class ThresholdRule(DocumentationLinkMixin, BaseEstimator):
     _parameter_constraints: dict = {}
     needs_labels = False
 
-    def threshold(self, errors, is_outlier=None):
+    def threshold(self, errors: ArrayLike, is_outlier: ArrayLike | None = None) -> float:
         """Return the error above which a row is an outlier.
 
         Parameters
@@ -92,7 +94,7 @@ class ThresholdRule(DocumentationLinkMixin, BaseEstimator):
         return float(self._threshold(errors, is_outlier))
 
     @abstractmethod
-    def _threshold(self, errors, is_outlier):
+    def _threshold(self, errors, is_outlier) -> float:
         """Return the threshold of checked errors."""
 
 
@@ -133,7 +135,7 @@ class MeanStd(ThresholdRule):
 
     _parameter_constraints: dict = {"k": [Interval(Real, None, None, closed="neither")]}
 
-    def __init__(self, k=1.0):
+    def __init__(self, k: float = 1.0):
         self.k = k
 
     def _threshold(self, errors, is_outlier):
@@ -159,7 +161,7 @@ class FixedThreshold(ThresholdRule):
 
     _parameter_constraints: dict = {"value": [Interval(Real, None, None, closed="neither")]}
 
-    def __init__(self, value):
+    def __init__(self, value: float):
         self.value = value
 
     def _threshold(self, errors, is_outlier):
@@ -183,7 +185,7 @@ class Quantile(ThresholdRule):
 
     _parameter_constraints: dict = {"q": [Interval(Real, 0, 1, closed="both")]}
 
-    def __init__(self, q=0.95):
+    def __init__(self, q: float = 0.95):
         self.q = q
 
     def _threshold(self, errors, is_outlier):
@@ -217,7 +219,7 @@ class MedianMAD(ThresholdRule):
 
     _parameter_constraints: dict = {"k": [Interval(Real, None, None, closed="neither")]}
 
-    def __init__(self, k=3.0):
+    def __init__(self, k: float = 3.0):
         self.k = k
 
     def _threshold(self, errors, is_outlier):
@@ -248,7 +250,7 @@ class InterquartileFence(ThresholdRule):
 
     _parameter_constraints: dict = {"k": [Interval(Real, None, None, closed="neither")]}
 
-    def __init__(self, k=1.5):
+    def __init__(self, k: float = 1.5):
         self.k = k
 
     def _threshold(self, errors, is_outlier):
@@ -293,7 +295,7 @@ class FalsePositiveRate(ThresholdRule):
         "confidence": [Interval(Real, 0, 1, closed="neither")],
     }
 
-    def __init__(self, rate=0.05, confidence=0.95):
+    def __init__(self, rate: float = 0.05, confidence: float = 0.95):
         self.rate = rate
         self.confidence = confidence
 
@@ -363,7 +365,7 @@ class PeaksOverThreshold(ThresholdRule):
         "level": [Interval(Real, 0, 1, closed="neither")],
     }
 
-    def __init__(self, rate=1e-4, level=0.98):
+    def __init__(self, rate: float = 1e-4, level: float = 0.98):
         self.rate = rate
         self.level = level
 
@@ -458,7 +460,7 @@ class FBeta(ThresholdRule):
     _parameter_constraints: dict = {"beta": [Interval(Real, 0, None, closed="neither")]}
     needs_labels = True
 
-    def __init__(self, beta=1.0):
+    def __init__(self, beta: float = 1.0):
         self.beta = beta
 
     def _threshold(self, errors, is_outlier):
@@ -504,7 +506,7 @@ class MinimalCost(ThresholdRule):
     }
     needs_labels = True
 
-    def __init__(self, false_positive_cost=1.0, false_negative_cost=10.0):
+    def __init__(self, false_positive_cost: float = 1.0, false_negative_cost: float = 10.0):
         self.false_positive_cost = false_positive_cost
         self.false_negative_cost = false_negative_cost
 
@@ -548,7 +550,7 @@ RULE_CONSTRAINTS = [
 ]
 
 
-def as_rule(rule):
+def as_rule(rule: Any) -> Any:
     """Return the rule that a number or a short name stands for, or a clone of the rule given.
 
     Parameters
@@ -586,6 +588,6 @@ def as_rule(rule):
     return clone(rule, safe=False)
 
 
-def needs_labels(rule):
+def needs_labels(rule: Any) -> bool:
     """Tell whether a rule learns from labels."""
     return getattr(rule, "needs_labels", False)

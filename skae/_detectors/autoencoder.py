@@ -352,12 +352,12 @@ class AutoencoderOutlierDetector(
         return super().get_feature_names_out(input_features)
 
     @property
-    def encoder_(self):
+    def encoder_(self) -> "keras.Model":
         """The half of the network that turns rows into latent codes."""
         return self._public("encoder")
 
     @property
-    def decoder_(self):
+    def decoder_(self) -> "keras.Model":
         """The half of the network that turns latent codes into rows."""
         return self._public("decoder")
 

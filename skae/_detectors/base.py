@@ -1,8 +1,10 @@
 """The outlier contract, stated once, on top of a scorer."""
 
 from abc import abstractmethod
+from collections.abc import Callable
 from contextlib import contextmanager
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -32,6 +34,9 @@ _MAX_PLAIN_ROWS = 1024
 
 class OffsetMixin:
     """Decisions on top of `score_samples` and `offset_`."""
+
+    offset_: float
+    score_samples: Callable[..., np.ndarray]
 
     def decision_function(self, X: ArrayLike) -> np.ndarray:
         """Return `score_samples(X) - offset_`: negative for outliers.
@@ -71,7 +76,14 @@ class ReconstructionErrorDetector(DocumentationLinkMixin, OffsetMixin, OutlierMi
     `_scorer` and sets the offset by `_set_offset`.
     """
 
-    def _checked_rows(self, X):
+    error: Any
+    threshold: Any
+    contamination: Any
+    n_features_in_: int
+    feature_names_in_: np.ndarray
+    _scorer: Any
+
+    def _checked_rows(self, X) -> np.ndarray:
         """Return rows to score as an array, or refuse them."""
         plain = self._plain_rows(X)
         if plain is not None:
@@ -80,7 +92,7 @@ class ReconstructionErrorDetector(DocumentationLinkMixin, OffsetMixin, OutlierMi
         return self._validated_rows(X)
 
     @abstractmethod
-    def _validated_rows(self, X):
+    def _validated_rows(self, X) -> np.ndarray:
         """Return X as an array in the dtype of the model, or refuse it."""
 
     def _plain_rows(self, X):
@@ -146,7 +158,7 @@ class ReconstructionErrorDetector(DocumentationLinkMixin, OffsetMixin, OutlierMi
         return -self.reconstruction_error(X)
 
     @property
-    def feature_errors_(self):
+    def feature_errors_(self) -> np.ndarray:
         """Mean error of each feature over the rows that set the offset."""
         if not hasattr(self, "_scorer"):
             raise AttributeError("This detector has no feature_errors_ yet: call fit first.")

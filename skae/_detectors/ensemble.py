@@ -239,7 +239,7 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
         return -self._scorer.member_errors(X)
 
     @property
-    def member_weights_(self):
+    def member_weights_(self) -> np.ndarray:
         """What the errors of each member are multiplied by."""
         if not hasattr(self, "_scorer"):
             raise AttributeError("This detector has no member_weights_ yet: call fit first.")

@@ -1,5 +1,6 @@
 """The outlier contract around any model that reconstructs rows."""
 
+from abc import abstractmethod
 from collections.abc import Callable
 from math import prod
 from typing import Any, Self
@@ -8,7 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import clone, is_classifier, is_clusterer, is_outlier_detector, is_regressor
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
-from sklearn.utils.validation import validate_data
 
 from skae._detectors.base import (
     DECISION_CONSTRAINTS,
@@ -25,7 +25,7 @@ from skae._engines.keras.forward import ForwardFunctions, KerasForward
 from skae._engines.keras.loading import is_keras_model
 from skae._engines.options import Layout
 from skae._network.scorer import Scorer
-from skae._sklearn_compat import _fit_context, routing_enabled
+from skae._sklearn_compat import _fit_context, routing_enabled, validate_data
 
 
 class ReconstructionOutlierDetector(ReconstructionErrorDetector):
@@ -163,7 +163,8 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
         return clone_sharing_models(self, ["estimator"])
 
     def __getstate__(self):
-        state = dict(super().__getstate__())
+        inherited: Any = super().__getstate__()
+        state = dict(inherited)
         state |= _models(pack_parameter, state)
         if is_keras_model(vars(self).get("estimator_")):
             # What the scores come from, should the model have been trained further.
@@ -197,6 +198,10 @@ class _FittedModel:
     def forward(self):
         """What computes: the model itself."""
         return self
+
+    @abstractmethod
+    def _reconstruction(self, X) -> Any:
+        """Return what the model makes of each row, as it comes."""
 
     def reconstruct(self, X):
         """Return what the model makes of each row, checked to have its shape and dtype."""

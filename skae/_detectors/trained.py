@@ -2,12 +2,11 @@
 
 from abc import abstractmethod
 from numbers import Integral, Real
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import validate_data
 
 from skae._detectors.base import (
     DECISION_CONSTRAINTS,
@@ -20,7 +19,7 @@ from skae._detectors.keras_parameters import (
     unpack_parameter,
 )
 from skae._engines.keras.training import train_network
-from skae._engines.options import Sizes, TrainingOptions
+from skae._engines.options import Layout, Sizes, TrainingOptions
 from skae._network.diagnosis import warn_if_useless
 from skae._network.feeding import Feed, RowsOf
 from skae._network.network import Network, join_histories
@@ -31,8 +30,12 @@ from skae._sklearn_compat import (
     StrOptions,
     _check_sample_weight,
     _fit_context,
+    validate_data,
 )
 from skae._warnings import warn
+
+if TYPE_CHECKING:
+    import keras
 
 # Of the parameters that every such detector has.
 NETWORK_CONSTRAINTS = {
@@ -92,14 +95,18 @@ class Extent(NamedTuple):
 class NetworkDetector(ReconstructionErrorDetector):
     """Base class of detectors that train a network of their own."""
 
+    history_: dict[str, list[float]]
+    n_iter_: int
+    output_activation_: Any
+
     _keras_parameters = ("optimizer",)
 
     @abstractmethod
-    def _layout(self, n_features):
+    def _layout(self, n_features) -> Layout:
         """Return how rows of so many features are laid out for the network."""
 
     @abstractmethod
-    def _blueprint(self, extent, layout, seed):
+    def _blueprint(self, extent, layout, seed) -> Any:
         """Return how to build the network for rows of some extent."""
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -154,7 +161,7 @@ class NetworkDetector(ReconstructionErrorDetector):
         return self
 
     @property
-    def autoencoder_(self):
+    def autoencoder_(self) -> "keras.Model":
         """The trained network."""
         return self._public("model")
 
@@ -202,7 +209,7 @@ class NetworkDetector(ReconstructionErrorDetector):
                 raise ValueError("sample_weight is zero for every row: nothing is left to learn.")
         return X, X_val, sample_weight
 
-    def _validated_rows(self, X, reset=False, **kwargs):
+    def _validated_rows(self, X, reset=False, **kwargs) -> np.ndarray:
         if getattr(X, "ndim", 2) == 3:
             layout = ""
             if hasattr(self, "input_shape"):
@@ -322,7 +329,7 @@ class NetworkDetector(ReconstructionErrorDetector):
         return clone_sharing_models(self, self._keras_parameters)
 
     def __getstate__(self):
-        state = dict(super().__getstate__())
+        state: Any = super().__getstate__()
         return state | {name: pack_parameter(state[name]) for name in self._keras_parameters}
 
     def __setstate__(self, state):
@@ -357,7 +364,7 @@ def _layer_sizes(sizes, auto_sizes):
     if isinstance(sizes, str):
         return auto_sizes
     sizes = (sizes,) if isinstance(sizes, Integral) else tuple(sizes)
-    if not all(isinstance(units, Integral) and units > 0 for units in sizes):
+    if not all(isinstance(units, Integral) and int(units) > 0 for units in sizes):
         raise ValueError(f"hidden_layer_sizes must be positive integers, got {sizes}.")
     return tuple(int(units) for units in sizes)
 

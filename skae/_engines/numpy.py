@@ -16,6 +16,7 @@ So arrays are kept contiguous here: NumPy sums a strided array in another order.
 
 import os
 from math import ceil, prod
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +40,7 @@ class Forward:
         From rows to several codes for each, in the second axis; of a variational network.
     """
 
-    def __init__(self, encode, decode, draw=None):
+    def __init__(self, encode, decode, draw: Any = None):
         self._encode = encode
         self._decode = decode
         self._draw = draw

@@ -174,14 +174,15 @@ class ConformalOutlierDetector(OffsetMixin, InnerDetectorMixin):
             is scored NaN, or so many infinite that no row could be flagged.
         """
         check_scores_samples(self.estimator)
-        X, y = indexable(X, y)
-        training, calibration = self._split(X.shape[0] if hasattr(X, "shape") else len(X))
+        rows, y = indexable(X, y)
+        n_samples = rows.shape[0] if hasattr(rows, "shape") else len(rows)
+        training, calibration = self._split(n_samples)
         labels = None if y is None else _safe_indexing(y, training)
         if routing_enabled():
             fit_params = process_routing(self, "fit", **fit_params).estimator.fit
-        fit_params = sliced_params(X, fit_params, training)
-        estimator = clone(self.estimator).fit(_safe_indexing(X, training), labels, **fit_params)
-        errors = np.sort(_errors(estimator, _safe_indexing(X, calibration)))
+        fit_params = sliced_params(rows, fit_params, training)
+        estimator = clone(self.estimator).fit(_safe_indexing(rows, training), labels, **fit_params)
+        errors = np.sort(_errors(estimator, _safe_indexing(rows, calibration)))
         offset = -_threshold(errors, self.alpha)
         self.estimator_, self.calibration_errors_, self.offset_ = estimator, errors, offset
         return self

@@ -66,6 +66,9 @@ class DelegatingMixin(DocumentationLinkMixin, OutlierMixin, BaseEstimator):
     They offer the fitted attributes of what is inside, such as `history_`.
     """
 
+    estimator: Any
+    estimator_: Any
+
     @property
     def _inner(self):
         return vars(self).get("estimator_", self.estimator)

@@ -8,7 +8,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.utils import check_consistent_length, column_or_1d
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from skae._detectors.base import unchanged_on_failure
 from skae._meta.delegation import DelegatingMixin, check_scores_samples
@@ -19,6 +19,7 @@ from skae._sklearn_compat import (
     Interval,
     StrOptions,
     _fit_context,
+    validate_data,
 )
 
 
@@ -134,12 +135,13 @@ class WindowedOutlierDetector(DelegatingMixin):
         with unchanged_on_failure(self):
             X, stretches = self._checked(X, groups, reset=True)
             self.estimator_ = clone(self.estimator).fit(self._training_windows(X, stretches), None)
-            self.offset_ = fitted_offset(self.estimator_)
-            if self.offset_ is None:
+            offset = fitted_offset(self.estimator_)
+            if offset is None:
                 raise TypeError(
                     "estimator must have an offset_ after fit, as scikit-learn's outlier detectors "
                     f"have; {self.estimator_!r} has none."
                 )
+            self.offset_ = offset
         return self
 
     def score_samples(self, X: ArrayLike, groups: ArrayLike | None = None) -> np.ndarray:
@@ -218,7 +220,7 @@ class WindowedOutlierDetector(DelegatingMixin):
         """
         return self.fit(X, y, groups).predict(X, groups)
 
-    def _checked(self, X, groups, reset=False):
+    def _checked(self, X, groups, reset=False) -> tuple[np.ndarray, np.ndarray]:
         """Return the series as an array, and the first and last but one step of its stretches."""
         if self.stride > self.width:
             raise ValueError(

@@ -1,11 +1,9 @@
 """The named architectures, a record each. What builds one is the engine's module of that name."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import prod
+from math import isfinite, prod
 from numbers import Real
-
-import numpy as np
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class Architecture:
                 f"{sorted(self.own_params) or 'no'} architecture_params; got {unknown}."
             )
         for name, value in given.items():
-            if not isinstance(value, Real) or not np.isfinite(value):
+            if not isinstance(value, Real) or not isfinite(value):
                 raise TypeError(f"architecture_params: {name} must be a number, got {value!r}.")
         return {**self.own_params, **given}
 
@@ -83,7 +81,7 @@ DENSE_MEMBERS = Architecture("dense_members", (128, 64))
 
 
 def input_shape_of(
-    architecture: str | Callable, given: tuple[int, ...] | None, n_features: int
+    architecture: str | Callable, given: Sequence[int] | None, n_features: int
 ) -> tuple[int, ...]:
     """Return how a network sees a row of `n_features`, as given or by default.
 

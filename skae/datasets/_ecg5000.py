@@ -9,7 +9,7 @@ import warnings
 from io import BytesIO
 from numbers import Integral, Real
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -68,13 +68,13 @@ et al., PhysioBank, PhysioToolkit, and PhysioNet, Circulation 101(23), 2000.
 )
 def fetch_ecg5000(
     *,
-    data_home=None,
-    download_if_missing=True,
-    return_X_y=False,
-    as_frame=False,
-    n_retries=3,
-    delay=1.0,
-):
+    data_home: str | os.PathLike | None = None,
+    download_if_missing: bool = True,
+    return_X_y: bool = False,
+    as_frame: bool = False,
+    n_retries: int = 3,
+    delay: float = 1.0,
+) -> Any:
     """Load the ECG5000 heartbeats, downloading them where there is no copy.
 
     Looked for in this order: ``ecg5000.npz`` in the folder that the environment variable

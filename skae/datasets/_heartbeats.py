@@ -4,9 +4,8 @@ from numbers import Integral, Real
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.utils import check_random_state
 
-from skae._sklearn_compat import Interval, validate_params
+from skae._sklearn_compat import Interval, check_random_state, validate_params
 
 _N_TIMES = 140
 
@@ -45,7 +44,12 @@ _HEIGHT_SPREADS = np.array([0.2, 0.2, 0.1, 0.2, 0.2, 0.0, 0.0])
     },
     prefer_skip_nested_validation=True,
 )
-def make_heartbeats(n_samples=1000, *, anomaly_share=0.2, random_state=None):
+def make_heartbeats(
+    n_samples: int = 1000,
+    *,
+    anomaly_share: float = 0.2,
+    random_state: int | np.random.RandomState | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     r"""Make artificial heartbeats, some of them abnormal.
 
     Normal beats differ in heart rate, in the timing, width and height of their waves, and by
@@ -136,13 +140,13 @@ def make_heartbeats(n_samples=1000, *, anomaly_share=0.2, random_state=None):
     prefer_skip_nested_validation=True,
 )
 def make_ecg_strip(
-    duration=600.0,
+    duration: float = 600.0,
     *,
-    sampling_rate=125.0,
-    heart_rate=70.0,
-    anomaly_share=0.02,
-    random_state=None,
-):
+    sampling_rate: float = 125.0,
+    heart_rate: float = 70.0,
+    anomaly_share: float = 0.02,
+    random_state: int | np.random.RandomState | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     """Make a long artificial electrocardiogram with a few abnormal beats in it.
 
     The beats are those of :func:`make_heartbeats`, of one patient: they differ less from each other

@@ -1,6 +1,12 @@
 """What the displays draw with: matplotlib, imported when first needed, and a few colours."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # From the palette of Okabe and Ito, which colour-blind readers can tell apart.
 BLUE = "#0072B2"
@@ -19,7 +25,7 @@ def import_pyplot(caller):
     return plt
 
 
-def figure_and_axes(ax, caller):
+def figure_and_axes(ax, caller) -> "tuple[Figure, Axes]":
     """Return the figure and the one axes to draw on; without `ax`, new ones."""
     plt = import_pyplot(caller)
     if ax is None:

@@ -1,10 +1,13 @@
 """What several displays ask of rows: their errors, the threshold, their classes and names."""
 
+from typing import Any
+
 import numpy as np
-from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from skae._labels import inlier_mask
+from skae._sklearn_compat import check_array, column_or_1d
 from skae.displays._drawing import BLUE, VERMILION
 
 # A linear axis shows such errors as one lump: its far end belongs to a few rows.
@@ -35,7 +38,7 @@ def threshold_of(estimator, X, errors):
     return float(threshold) if np.all(np.abs(thresholds - threshold) <= rounding) else None
 
 
-def checked_numbers(values, name):
+def checked_numbers(values, name) -> np.ndarray:
     """Return one finite number for each row, or say what is wrong with them."""
     return check_array(column_or_1d(values), dtype=np.float64, ensure_2d=False, input_name=name)
 
@@ -50,7 +53,7 @@ def checked_threshold(threshold):
     return threshold
 
 
-def checked_labels(y, rows, inlier_label, outlier_label):
+def checked_labels(y, rows, inlier_label, outlier_label) -> Any:
     """Tell which rows are labelled normal; None without labels."""
     if y is None:
         return None

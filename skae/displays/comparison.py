@@ -1,8 +1,14 @@
 """Several detectors side by side: the scores of each in every fold."""
 
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
 
 from skae.displays._drawing import BLUE, figure_and_axes, ink
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from pandas import DataFrame
 
 
 class DetectorComparisonDisplay:
@@ -51,13 +57,20 @@ class DetectorComparisonDisplay:
     'f1 in each fold, mean and standard deviation'
     """
 
-    def __init__(self, *, scores, summary, metrics, baseline=None):
+    def __init__(
+        self,
+        *,
+        scores: "DataFrame",
+        summary: "DataFrame",
+        metrics: list[str],
+        baseline: str | None = None,
+    ):
         self.scores = scores
         self.summary = summary
         self.metrics = metrics
         self.baseline = baseline
 
-    def plot(self, ax=None, *, metric=None, **kwargs):
+    def plot(self, ax: "Axes | None" = None, *, metric: str | None = None, **kwargs: Any) -> Self:
         """Draw one metric: a point for each fold, the mean and the standard deviation.
 
         Parameters
@@ -102,7 +115,7 @@ class DetectorComparisonDisplay:
             names.append(f"{name}\n(failed in {n_failed} of {n_folds})" if n_failed else str(name))
         return names
 
-    def frame(self):
+    def frame(self) -> "DataFrame":
         """Return the comparison as a table.
 
         Returns

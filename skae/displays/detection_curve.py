@@ -1,6 +1,9 @@
 """What each threshold would catch, and how many of its alarms would be right."""
 
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.metrics import precision_recall_curve
 
 from skae._meta.unwrap import error_name as error_name_of
@@ -20,6 +23,10 @@ from skae.displays._rows import (
     takes_log_axis,
     threshold_of,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from pandas import DataFrame
 
 
 class DetectionCurveDisplay:
@@ -74,7 +81,15 @@ class DetectionCurveDisplay:
     ['threshold', 'precision', 'recall']
     """
 
-    def __init__(self, *, thresholds, precision, recall, threshold=None, error_name="error"):
+    def __init__(
+        self,
+        *,
+        thresholds: np.ndarray,
+        precision: np.ndarray,
+        recall: np.ndarray,
+        threshold: float | None = None,
+        error_name: str = "error",
+    ):
         self.thresholds = thresholds
         self.precision = precision
         self.recall = recall
@@ -84,16 +99,16 @@ class DetectionCurveDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        y,
+        estimator: Any,
+        X: ArrayLike,
+        y: ArrayLike,
         *,
-        inlier_label="auto",
-        outlier_label="auto",
-        log_x="auto",
-        ax=None,
-        **kwargs,
-    ):
+        inlier_label: Any = "auto",
+        outlier_label: Any = "auto",
+        log_x: bool | str = "auto",
+        ax: "Axes | None" = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the curves of a fitted outlier detector.
 
         Parameters
@@ -146,17 +161,17 @@ class DetectionCurveDisplay:
     @classmethod
     def from_predictions(
         cls,
-        errors,
-        y,
+        errors: ArrayLike,
+        y: ArrayLike,
         *,
-        threshold=None,
-        inlier_label="auto",
-        outlier_label="auto",
-        error_name="error",
-        log_x="auto",
-        ax=None,
-        **kwargs,
-    ):
+        threshold: float | None = None,
+        inlier_label: Any = "auto",
+        outlier_label: Any = "auto",
+        error_name: str = "error",
+        log_x: bool | str = "auto",
+        ax: "Axes | None" = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the curves of errors that are already at hand.
 
         Parameters
@@ -211,7 +226,7 @@ class DetectionCurveDisplay:
         )
         return display.plot(ax, log_x=log_x, **kwargs)
 
-    def plot(self, ax=None, *, log_x="auto", **kwargs):
+    def plot(self, ax: "Axes | None" = None, *, log_x: bool | str = "auto", **kwargs: Any) -> Self:
         """Draw both curves, and the threshold chosen.
 
         Parameters
@@ -236,8 +251,8 @@ class DetectionCurveDisplay:
             ("recall", self.recall, {"color": VERMILION, "linestyle": "-."}),
         ):
             # From an error up to the next one, the threshold flags what the next one does.
-            style |= {"drawstyle": "steps-pre", "label": label}
-            style["marker"] = "o" if len(values) == 1 else None
+            marker = "o" if len(values) == 1 else None
+            style = {**style, "drawstyle": "steps-pre", "label": label, "marker": marker}
             self.lines_ += self.ax_.plot(self.thresholds, values, **line_style(style, kwargs))
         self.threshold_line_ = draw_threshold(self.ax_, self.threshold, self._remark())
         self.ax_.set(
@@ -261,7 +276,7 @@ class DetectionCurveDisplay:
         precision, recall = self.precision[position], self.recall[position]
         return f"\n(precision {precision:.2f}, recall {recall:.2f})"
 
-    def frame(self):
+    def frame(self) -> "DataFrame":
         """Return the curves as a table.
 
         Returns

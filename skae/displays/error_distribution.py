@@ -1,8 +1,11 @@
 """How the errors of rows are distributed, and where the threshold cuts them."""
 
+from collections.abc import Sequence
 from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skae._meta.unwrap import error_name as error_name_of
 from skae.displays._drawing import draw_threshold, figure_and_axes, import_pyplot
@@ -16,6 +19,10 @@ from skae.displays._rows import (
     takes_log_axis,
     threshold_of,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from pandas import DataFrame
 
 
 class ErrorDistributionDisplay:
@@ -71,7 +78,14 @@ class ErrorDistributionDisplay:
     2
     """
 
-    def __init__(self, *, errors, is_inlier=None, threshold=None, error_name="error"):
+    def __init__(
+        self,
+        *,
+        errors: np.ndarray,
+        is_inlier: np.ndarray | None = None,
+        threshold: float | None = None,
+        error_name: str = "error",
+    ):
         self.errors = errors
         self.is_inlier = is_inlier
         self.threshold = threshold
@@ -80,19 +94,19 @@ class ErrorDistributionDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        y=None,
+        estimator: Any,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
         *,
-        inlier_label="auto",
-        outlier_label="auto",
-        bins="auto",
-        log_x="auto",
-        log_y=False,
-        clip_quantile=None,
-        ax=None,
-        **kwargs,
-    ):
+        inlier_label: Any = "auto",
+        outlier_label: Any = "auto",
+        bins: str | int | Sequence[float] = "auto",
+        log_x: bool | str = "auto",
+        log_y: bool = False,
+        clip_quantile: float | None = None,
+        ax: "Axes | None" = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the errors that a fitted outlier detector finds in rows.
 
         Parameters
@@ -152,20 +166,20 @@ class ErrorDistributionDisplay:
     @classmethod
     def from_predictions(
         cls,
-        errors,
-        y=None,
+        errors: ArrayLike,
+        y: ArrayLike | None = None,
         *,
-        threshold=None,
-        inlier_label="auto",
-        outlier_label="auto",
-        error_name="error",
-        bins="auto",
-        log_x="auto",
-        log_y=False,
-        clip_quantile=None,
-        ax=None,
-        **kwargs,
-    ):
+        threshold: float | None = None,
+        inlier_label: Any = "auto",
+        outlier_label: Any = "auto",
+        error_name: str = "error",
+        bins: str | int | Sequence[float] = "auto",
+        log_x: bool | str = "auto",
+        log_y: bool = False,
+        clip_quantile: float | None = None,
+        ax: "Axes | None" = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw errors that are already at hand.
 
         Parameters
@@ -218,8 +232,15 @@ class ErrorDistributionDisplay:
         )
 
     def plot(
-        self, ax=None, *, bins="auto", log_x="auto", log_y=False, clip_quantile=None, **kwargs
-    ):
+        self,
+        ax: "Axes | None" = None,
+        *,
+        bins: str | int | Sequence[float] = "auto",
+        log_x: bool | str = "auto",
+        log_y: bool = False,
+        clip_quantile: float | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the histograms and the threshold.
 
         Parameters
@@ -261,7 +282,7 @@ class ErrorDistributionDisplay:
         self._finish_axes(log_x, log_y, upper, kwargs)
         return self
 
-    def _upper_end(self, clip_quantile):
+    def _upper_end(self, clip_quantile: float | None):
         """Return the largest error that has a place of its own on the axis."""
         if clip_quantile is None:
             return np.inf
@@ -286,7 +307,7 @@ class ErrorDistributionDisplay:
         if self.is_inlier is not None or self.threshold is not None:
             self.ax_.legend()
 
-    def frame(self):
+    def frame(self) -> "DataFrame":
         """Return the errors as a table.
 
         Returns
@@ -308,7 +329,7 @@ class ErrorDistributionDisplay:
         )
 
 
-def _bin_edges(errors, bins, log_x):
+def _bin_edges(errors, bins: str | int | Sequence[float], log_x):
     if isinstance(bins, str):
         if bins != "auto":
             raise ValueError(f"bins must be 'auto', a number or the edges, got {bins!r}.")
@@ -319,7 +340,7 @@ def _bin_edges(errors, bins, log_x):
     lower, upper = errors.min(), errors.max()
     if lower == upper:
         lower, upper = lower / 2, upper * 2
-    edges = np.geomspace(lower, upper, bins + 1)
+    edges = np.geomspace(lower, upper, int(bins) + 1)
     # Rounding must not leave an error outside.
     edges[0], edges[-1] = lower, upper
     return edges

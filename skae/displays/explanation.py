@@ -1,11 +1,19 @@
 """Which features make up the errors of a few rows."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skae._meta.unwrap import error_name as error_name_of
 from skae.displays._drawing import BLUE, given_axes, import_pyplot, ink
 from skae.displays._rows import check_few_rows, checked_numbers
 from skae.inspection import explain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from pandas import DataFrame
 
 _NEEDED = ["row", "feature", "contribution"]
 _INCHES_A_BAR = 0.35
@@ -59,13 +67,28 @@ class ExplanationDisplay:
     ['row', 'feature', 'value', 'reconstruction', 'contribution', 'unusualness']
     """
 
-    def __init__(self, *, explanation, errors=None, error_name="error"):
+    def __init__(
+        self,
+        *,
+        explanation: "DataFrame",
+        errors: np.ndarray | None = None,
+        error_name: str = "error",
+    ):
         self.explanation = explanation
         self.errors = errors
         self.error_name = error_name
 
     @classmethod
-    def from_estimator(cls, estimator, X, top=5, *, reference=None, ax=None, **kwargs):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: ArrayLike,
+        top: int | None = 5,
+        *,
+        reference: ArrayLike | None = None,
+        ax: "Axes | Sequence | np.ndarray | None" = None,
+        **kwargs: Any,
+    ) -> Self:
         """Explain rows by a fitted detector, and draw the explanation.
 
         Parameters
@@ -110,7 +133,15 @@ class ExplanationDisplay:
         )
 
     @classmethod
-    def from_explanation(cls, explanation, *, errors=None, error_name="error", ax=None, **kwargs):
+    def from_explanation(
+        cls,
+        explanation: "DataFrame",
+        *,
+        errors: ArrayLike | None = None,
+        error_name: str = "error",
+        ax: "Axes | Sequence | np.ndarray | None" = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw an explanation that is already at hand.
 
         Parameters
@@ -161,7 +192,7 @@ class ExplanationDisplay:
                 )
         return display.plot(ax, **kwargs)
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax: "Axes | Sequence | np.ndarray | None" = None, **kwargs: Any) -> Self:
         """Draw a panel for each row, the largest contribution on top.
 
         Parameters
@@ -214,7 +245,7 @@ class ExplanationDisplay:
         title = f"row {name}: {self.error_name} {error:.3g}"
         return f"{title}, {row['contribution'].sum() / error:.0%} of it shown" if error else title
 
-    def frame(self):
+    def frame(self) -> "DataFrame":
         """Return the explanation as a table.
 
         Returns

@@ -1,12 +1,16 @@
 """Where a network puts rows in its latent space."""
 
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.decomposition import PCA
-from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from skae._meta.unwrap import error_name as error_name_of
 from skae._meta.unwrap import split_pipeline, transformed
+from skae._sklearn_compat import check_array
 from skae.displays._drawing import (
     figure_and_axes,
     import_pyplot,
@@ -23,6 +27,10 @@ from skae.displays._rows import (
     has_long_tail,
     label_column,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from pandas import DataFrame
 
 
 class LatentSpaceDisplay:
@@ -87,7 +95,14 @@ class LatentSpaceDisplay:
     ['x', 'y', 'error', 'label']
     """
 
-    def __init__(self, *, codes, errors=None, is_inlier=None, error_name="error"):
+    def __init__(
+        self,
+        *,
+        codes: np.ndarray,
+        errors: np.ndarray | None = None,
+        is_inlier: np.ndarray | None = None,
+        error_name: str = "error",
+    ):
         self.codes = codes
         self.errors = errors
         self.is_inlier = is_inlier
@@ -95,8 +110,16 @@ class LatentSpaceDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, y=None, *, inlier_label="auto", outlier_label="auto", ax=None, **kwargs
-    ):
+        cls,
+        estimator: Any,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        inlier_label: Any = "auto",
+        outlier_label: Any = "auto",
+        ax: "Axes | None" = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the codes that a fitted detector gives to rows.
 
         Parameters
@@ -150,16 +173,16 @@ class LatentSpaceDisplay:
     @classmethod
     def from_predictions(
         cls,
-        codes,
-        y=None,
+        codes: ArrayLike,
+        y: ArrayLike | None = None,
         *,
-        errors=None,
-        inlier_label="auto",
-        outlier_label="auto",
-        error_name="error",
-        ax=None,
-        **kwargs,
-    ):
+        errors: ArrayLike | None = None,
+        inlier_label: Any = "auto",
+        outlier_label: Any = "auto",
+        error_name: str = "error",
+        ax: "Axes | None" = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw codes that are already at hand.
 
         Parameters
@@ -201,7 +224,7 @@ class LatentSpaceDisplay:
         display = cls(codes=codes, errors=errors, is_inlier=is_inlier, error_name=error_name)
         return display.plot(ax, **kwargs)
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax: "Axes | None" = None, **kwargs: Any) -> Self:
         """Draw a point for each row.
 
         Errors with a long tail are on a logarithmic scale. Pass a `norm` for another one. Colours
@@ -225,20 +248,20 @@ class LatentSpaceDisplay:
         # A single code is drawn against the error, which needs no colour then.
         is_colour_free = self.is_inlier is None and not names_colour(wishes)
         if is_colour_free and self.errors is not None and self.codes.shape[1] > 1:
-            self._draw_by_error(points, wishes)
+            self._draw_by_error(points, self.errors, wishes)
         else:
             self._draw_by_class(points, wishes)
         self.ax_.set(xlabel=names[0], ylabel=names[1])
         return self
 
-    def _draw_by_error(self, points, wishes):
+    def _draw_by_error(self, points, errors, wishes):
         # The largest errors, which are the fewest, go on top.
-        order = np.argsort(self.errors, kind="stable")
+        order = np.argsort(errors, kind="stable")
         # A thin edge keeps the ends of the colour map apart from the background, whichever it is;
         # markers such as "x" have none.
         edge = {} if "marker" in wishes else {"edgecolor": ink(self.ax_), "linewidth": 0.3}
-        norm = "log" if has_long_tail(self.errors) else None
-        style = {"s": 16, "c": self.errors[order], "norm": norm, **edge}
+        norm = "log" if has_long_tail(errors) else None
+        style = {"s": 16, "c": errors[order], "norm": norm, **edge}
         self.points_ = [scatter(self.ax_, points, order, style, wishes)]
         self.colorbar_ = self.figure_.colorbar(self.points_[0], ax=self.ax_, label=self.error_name)
 
@@ -272,7 +295,7 @@ class LatentSpaceDisplay:
             for i, share in enumerate(shares, start=1)
         ]
 
-    def frame(self):
+    def frame(self) -> "DataFrame":
         """Return the points as a table.
 
         Returns

@@ -1,8 +1,10 @@
 """The p-values of rows, beside those that normal rows would have."""
 
 from numbers import Real
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
@@ -10,6 +12,10 @@ from skae._meta.conformal import discoveries
 from skae._meta.unwrap import inner_of, transformed
 from skae.displays._drawing import figure_and_axes, import_pyplot, ink, scatter, scatter_wishes
 from skae.displays._rows import checked_labels, checked_numbers, classes, label_column
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from pandas import DataFrame
 
 
 class PValueDisplay:
@@ -69,7 +75,13 @@ class PValueDisplay:
     0.1
     """
 
-    def __init__(self, *, p_values, is_inlier=None, alpha=None):
+    def __init__(
+        self,
+        *,
+        p_values: np.ndarray,
+        is_inlier: np.ndarray | None = None,
+        alpha: float | None = None,
+    ):
         self.p_values = p_values
         self.is_inlier = is_inlier
         self.alpha = alpha
@@ -77,16 +89,16 @@ class PValueDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        y=None,
+        estimator: Any,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
         *,
-        inlier_label="auto",
-        outlier_label="auto",
-        log="auto",
-        ax=None,
-        **kwargs,
-    ):
+        inlier_label: Any = "auto",
+        outlier_label: Any = "auto",
+        log: bool | str = "auto",
+        ax: "Axes | None" = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the p-values that a fitted detector gives to rows.
 
         Parameters
@@ -141,16 +153,16 @@ class PValueDisplay:
     @classmethod
     def from_predictions(
         cls,
-        p_values,
-        y=None,
+        p_values: ArrayLike,
+        y: ArrayLike | None = None,
         *,
-        alpha=None,
-        inlier_label="auto",
-        outlier_label="auto",
-        log="auto",
-        ax=None,
-        **kwargs,
-    ):
+        alpha: float | None = None,
+        inlier_label: Any = "auto",
+        outlier_label: Any = "auto",
+        log: bool | str = "auto",
+        ax: "Axes | None" = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw p-values that are already at hand.
 
         Parameters
@@ -196,7 +208,7 @@ class PValueDisplay:
         display = cls(p_values=p_values, is_inlier=is_inlier, alpha=alpha)
         return display.plot(ax, log=log, **kwargs)
 
-    def plot(self, ax=None, *, log="auto", **kwargs):
+    def plot(self, ax: "Axes | None" = None, *, log: bool | str = "auto", **kwargs: Any) -> Self:
         """Draw a point for each row, from the smallest p-value to the largest.
 
         Parameters
@@ -259,7 +271,7 @@ class PValueDisplay:
     def _is_discovery(self):
         return discoveries(self.p_values, self.alpha)
 
-    def frame(self):
+    def frame(self) -> "DataFrame":
         """Return the p-values as a table.
 
         Returns

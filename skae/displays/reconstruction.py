@@ -1,16 +1,24 @@
 """Rows seen as signals, beside what a detector makes of them."""
 
+from collections.abc import Sequence
 from numbers import Real
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from numpy.typing import ArrayLike
+from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from skae._labels import inlier_mask
 from skae._meta.unwrap import error_name, split_pipeline, taken_back, transformed
+from skae._sklearn_compat import check_array, column_or_1d
 from skae.displays._drawing import given_axes, import_pyplot
 from skae.displays._rows import check_few_rows
 from skae.displays._signal_panels import draw_legend, draw_shaded, draw_side_by_side, signal_panels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from pandas import DataFrame
 
 _DETECTORS_UNITS = "transformed value"
 
@@ -74,14 +82,14 @@ class ReconstructionDisplay:
     def __init__(
         self,
         *,
-        X,
-        X_reconstructed,
-        errors=None,
-        is_inlier=None,
-        row_names=None,
-        feature_names=None,
-        value_name="value",
-        error_name="error",
+        X: np.ndarray,
+        X_reconstructed: np.ndarray,
+        errors: np.ndarray | None = None,
+        is_inlier: np.ndarray | None = None,
+        row_names: Any = None,
+        feature_names: Any = None,
+        value_name: str = "value",
+        error_name: str = "error",
     ):
         self.X = X
         self.X_reconstructed = X_reconstructed
@@ -94,8 +102,15 @@ class ReconstructionDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, *, value_name="auto", residual=False, sample_rate=None, ax=None
-    ):
+        cls,
+        estimator: Any,
+        X: ArrayLike,
+        *,
+        value_name: str = "auto",
+        residual: bool = False,
+        sample_rate: float | None = None,
+        ax: "Axes | Sequence | np.ndarray | None" = None,
+    ) -> Self:
         """Draw rows and what a fitted detector makes of them.
 
         Values are in the units of X: what a pipeline did to them before the detector is taken
@@ -170,16 +185,16 @@ class ReconstructionDisplay:
     @classmethod
     def from_predictions(
         cls,
-        X,
-        X_reconstructed,
+        X: ArrayLike,
+        X_reconstructed: ArrayLike,
         *,
-        errors=None,
-        y_pred=None,
-        value_name="value",
-        residual=False,
-        sample_rate=None,
-        ax=None,
-    ):
+        errors: ArrayLike | None = None,
+        y_pred: ArrayLike | None = None,
+        value_name: str = "value",
+        residual: bool = False,
+        sample_rate: float | None = None,
+        ax: "Axes | Sequence | np.ndarray | None" = None,
+    ) -> Self:
         """Draw rows and reconstructions that are already at hand.
 
         Parameters
@@ -235,7 +250,13 @@ class ReconstructionDisplay:
         )
         return display.plot(ax, residual=residual, sample_rate=sample_rate)
 
-    def plot(self, ax=None, *, residual=False, sample_rate=None):
+    def plot(
+        self,
+        ax: "Axes | Sequence | np.ndarray | None" = None,
+        *,
+        residual: bool = False,
+        sample_rate: float | None = None,
+    ) -> Self:
         """Draw the rows, one panel or three for each.
 
         Parameters
@@ -287,7 +308,7 @@ class ReconstructionDisplay:
                 facts.append(f"{self.error_name} {self.errors[position]:.3g}")
             yield f"row {name}: {', '.join(facts)}" if facts else f"row {name}"
 
-    def _positions(self, sample_rate):
+    def _positions(self, sample_rate: float | None):
         positions = np.arange(self.X.shape[1])
         if sample_rate is None:
             return positions, "feature index"
@@ -295,7 +316,7 @@ class ReconstructionDisplay:
             raise ValueError(f"sample_rate must be None or a number > 0, got {sample_rate!r}.")
         return positions / sample_rate, "time (s)"
 
-    def frame(self):
+    def frame(self) -> "DataFrame":
         """Return the rows and their reconstructions as a table.
 
         Returns

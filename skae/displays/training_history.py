@@ -1,10 +1,16 @@
 """The curves of a training."""
 
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skae._meta.unwrap import split_pipeline
 from skae.displays._drawing import BLUE, VERMILION, figure_and_axes, import_pyplot, line_style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from pandas import DataFrame
 
 _VALIDATION = "val_"
 # (rows, prefix of the curve's name in the history, style)
@@ -57,14 +63,21 @@ class TrainingHistoryDisplay:
     ['training', 'validation']
     """
 
-    def __init__(self, *, history, loss_name=None):
+    def __init__(self, *, history: dict, loss_name: str | None = None):
         self.history = history
         self.loss_name = loss_name
 
     @classmethod
     def from_estimator(
-        cls, estimator, *, quantity="loss", log_y=False, name=None, ax=None, **kwargs
-    ):
+        cls,
+        estimator: Any,
+        *,
+        quantity: str = "loss",
+        log_y: bool = False,
+        name: str | None = None,
+        ax: "Axes | None" = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the history of a fitted detector.
 
         Parameters
@@ -111,7 +124,16 @@ class TrainingHistoryDisplay:
         return display.plot(ax, quantity=quantity, log_y=log_y, name=name, **kwargs)
 
     @classmethod
-    def from_history(cls, history, *, quantity="loss", log_y=False, name=None, ax=None, **kwargs):
+    def from_history(
+        cls,
+        history: dict,
+        *,
+        quantity: str = "loss",
+        log_y: bool = False,
+        name: str | None = None,
+        ax: "Axes | None" = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw a history as Keras records it.
 
         Parameters
@@ -156,7 +178,15 @@ class TrainingHistoryDisplay:
             )
         return cls(history=history).plot(ax, quantity=quantity, log_y=log_y, name=name, **kwargs)
 
-    def plot(self, ax=None, *, quantity="loss", log_y=False, name=None, **kwargs):
+    def plot(
+        self,
+        ax: "Axes | None" = None,
+        *,
+        quantity: str = "loss",
+        log_y: bool = False,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw one quantity: a curve over the training rows, one over the validation rows.
 
         Parameters
@@ -207,7 +237,7 @@ class TrainingHistoryDisplay:
     def _quantities(self):
         return list(dict.fromkeys(curve.removeprefix(_VALIDATION) for curve in self.history))
 
-    def frame(self):
+    def frame(self) -> "DataFrame":
         """Return the curves as a table.
 
         Returns

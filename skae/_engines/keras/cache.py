@@ -63,7 +63,7 @@ TRAINERS = _Cache()
 FORWARDS = _Cache()
 
 
-def clear_cache():
+def clear_cache() -> None:
     """Forget the compiled functions that are kept for later fits and scores of the same shape.
 
     They make the second fit of a shape fast, and hold a few megabytes each, at most 16 of a kind.

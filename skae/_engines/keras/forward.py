@@ -1,6 +1,7 @@
 """The forward passes of a network through Keras, traced as functions of its weights."""
 
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -37,6 +38,10 @@ class ForwardFunctions:
     has_decoder : bool
         Whether it shows a decoder.
     """
+
+    encoder: Any
+    decoder: Any
+    code_shape: Any
 
     def __init__(self, model, layout):
         self.model = model

@@ -1,6 +1,7 @@
 """What all autoencoders have: weights to draw, two halves, the shape of what comes out."""
 
 from itertools import count
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +55,7 @@ def _remember_at_first(cell):
     cell.bias.assign(bias)
 
 
-def encoder_and_decoder(autoencoder):
+def encoder_and_decoder(autoencoder) -> tuple[Any, Any]:
     """Return the two halves of a model, or None for what it does not have.
 
     A model shows its halves by attributes `encoder` and `decoder` (a subclassed model), by nested

@@ -23,6 +23,8 @@ class Trainer:
         How rows are laid out for it.
     """
 
+    _names: list[str]
+
     def __init__(self, model, options, layout):
         self.model = model
         self._input_shape = layout.input_shape
