@@ -1,4 +1,4 @@
-"""Abnormal beats in long synthesised electrocardiograms, found by windows that slide over them.
+"""Abnormal beats in long synthesized electrocardiograms, found by windows that slide over them.
 
 Trained on half an hour of normal signal; the threshold is the largest error in three hours of it;
 judged on two hours with 2 % abnormal beats. Each seed has strips of its own. A beat is found if any

@@ -33,14 +33,14 @@ from skae.displays import ErrorDistributionDisplay, ReconstructionDisplay
 # The heartbeats
 # --------------
 # 140 samples a beat; +1 is a normal beat, -1 an abnormal one. Where the real ones cannot be had,
-# synthesised ones stand in for them.
+# synthesized ones stand in for them.
 try:
     X, y = fetch_ecg5000(return_X_y=True, n_retries=0)
-    unit = "standardised"
+    unit = "standardized"
     print(f"{len(X)} real heartbeats of ECG5000.")
 except (OSError, ValueError) as error:
     print(f"The real heartbeats of ECG5000 cannot be had here: {error}\n")
-    print("Synthesised heartbeats are used instead; the numbers below say nothing of real ones.")
+    print("Synthesized heartbeats are used instead; the numbers below say nothing of real ones.")
     X, y = make_heartbeats(5000, anomaly_share=0.4, random_state=0)
     unit = "mV"
 
@@ -52,7 +52,7 @@ print(f"{(y_train == 1).sum()} normal beats to train on, {len(y_test)} beats to 
 # %%
 # Two detectors, fitted on the normal beats
 # -----------------------------------------
-# `FitOnInliers` gives the whole pipeline, its scaler too, the rows labelled normal.
+# `FitOnInliers` gives the whole pipeline, its scaler too, the rows labeled normal.
 detectors = {
     "autoencoder": AutoencoderOutlierDetector(random_state=0, verbose=1),
     "IsolationForest": IsolationForest(random_state=0),

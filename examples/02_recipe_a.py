@@ -47,14 +47,14 @@ from skae.displays import (
 # The heartbeats
 # --------------
 # 140 samples a beat; +1 is a normal beat, -1 an abnormal one. Where the real ones cannot be had,
-# synthesised ones stand in for them.
+# synthesized ones stand in for them.
 try:
     X, y = fetch_ecg5000(return_X_y=True, n_retries=0)
-    unit = "standardised"
+    unit = "standardized"
     print(f"{len(X)} real heartbeats of ECG5000.")
 except (OSError, ValueError) as error:
     print(f"The real heartbeats of ECG5000 cannot be had here ({error}).")
-    print("Synthesised heartbeats are used instead: the figures below say nothing of real ones.")
+    print("Synthesized heartbeats are used instead: the figures below say nothing of real ones.")
     X, y = make_heartbeats(5000, anomaly_share=0.4, random_state=0)
     unit = "mV"
 
@@ -77,13 +77,13 @@ def save(figure, name):
 
 figure, ax = plt.subplots(figsize=(7, 3), layout="constrained")
 ax.plot(X_train[y_train == 1][0])
-ax.set(title="A beat labelled normal", xlabel="sample of the beat", ylabel=f"voltage ({unit})")
+ax.set(title="A beat labeled normal", xlabel="sample of the beat", ylabel=f"voltage ({unit})")
 save(figure, "sample_beat")
 
 # %%
 # The detector
 # ------------
-# `FitOnInliers` gives the whole pipeline, its scaler too, the rows labelled normal. The rows for
+# `FitOnInliers` gives the whole pipeline, its scaler too, the rows labeled normal. The rows for
 # the validation curves take the same way through the scaler as the training rows: scikit-learn's
 # metadata routing brings them to the detector, which asked for `X_val`, and `transform_input` says
 # that the pipeline shall transform them on the way.
@@ -110,7 +110,7 @@ with sklearn.config_context(enable_metadata_routing=True):
 # %%
 # The three models
 # ----------------
-# What the pipeline inside has learnt is offered by the detector: the encoder, the decoder and both
+# What the pipeline inside has learned is offered by the detector: the encoder, the decoder and both
 # together as `keras.Model`.
 detector.encoder_.summary()
 detector.decoder_.summary()
@@ -190,7 +190,7 @@ for ax, (name, rule) in zip(axes, rules.items(), strict=True):
         cmap="Blues",
         ax=ax,
     )
-    ax.set(title=name, xlabel="called", ylabel="labelled")
+    ax.set(title=name, xlabel="called", ylabel="labeled")
 save(figure, "confusion")
 
 # %%
@@ -202,7 +202,7 @@ beats = np.stack([X_test[y_test == label][0] for label in (1, -1)])
 display = ReconstructionDisplay.from_estimator(
     detector, beats, value_name=f"voltage ({unit})", residual=True
 )
-display.figure_.suptitle("A beat labelled normal (above) and one labelled abnormal (below)")
+display.figure_.suptitle("A beat labeled normal (above) and one labeled abnormal (below)")
 save(display.figure_, "reconstruction")
 
 # %%

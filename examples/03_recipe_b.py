@@ -32,14 +32,14 @@ from skae.preprocessing import GlobalMinMaxScaler
 # The heartbeats
 # --------------
 # 140 samples a beat; +1 is a normal beat, -1 an abnormal one. Where the real ones cannot be had,
-# synthesised ones stand in for them.
+# synthesized ones stand in for them.
 try:
     X, y = fetch_ecg5000(return_X_y=True, n_retries=0)
-    unit = "standardised"
+    unit = "standardized"
     print(f"{len(X)} real heartbeats of ECG5000.")
 except (OSError, ValueError) as error:
     print(f"The real heartbeats of ECG5000 cannot be had here ({error}).")
-    print("Synthesised heartbeats are used instead: the figures below say nothing of real ones.")
+    print("Synthesized heartbeats are used instead: the figures below say nothing of real ones.")
     X, y = make_heartbeats(5000, anomaly_share=0.4, random_state=0)
     unit = "mV"
 
@@ -62,7 +62,7 @@ beats = np.stack([X_test[y_test == label][0] for label in (1, -1)])
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.2), sharey=True, layout="constrained")
 for ax, beat, label in zip(axes, beats, ("normal", "abnormal"), strict=True):
     ax.plot(beat)
-    ax.set(title=f"A beat labelled {label}", xlabel="sample of the beat")
+    ax.set(title=f"A beat labeled {label}", xlabel="sample of the beat")
 axes[0].set_ylabel(f"voltage ({unit})")
 save(figure, "beats")
 
@@ -97,7 +97,7 @@ def heartbeat_autoencoder(input_shape):
 # The scaler learns from all training rows, so it stands outside `FitOnInliers`; the network learns
 # from the normal ones. The test rows are scaled on their way to the validation curves. Three
 # batches an epoch make 120 gradient steps: few, but enough for the real heartbeats. For the
-# synthesised ones they are too few, and a warning says so.
+# synthesized ones they are too few, and a warning says so.
 with sklearn.config_context(enable_metadata_routing=True):
     network = AutoencoderOutlierDetector(
         heartbeat_autoencoder,
@@ -127,7 +127,7 @@ save(display.figure_, "training")
 # title is that of the scaled beat, which the threshold is about.
 display = ReconstructionDisplay.from_estimator(detector, beats, value_name=f"voltage\n({unit})")
 for ax, label in zip(display.axes_, ("normal", "abnormal"), strict=True):
-    ax.set_title(f"Labelled {label}, {ax.get_title(loc='left')}", loc="left", fontsize="medium")
+    ax.set_title(f"Labeled {label}, {ax.get_title(loc='left')}", loc="left", fontsize="medium")
 save(display.figure_, "reconstruction")
 
 # %%

@@ -29,7 +29,7 @@ from skae.model_selection import StratifiedOutlierKFold, compare_detectors
 try:
     X, y = fetch_ecg5000(return_X_y=True, n_retries=0)
 except (OSError, ValueError) as error:
-    print(f"The real heartbeats cannot be had here ({error}); synthesised ones are used instead.")
+    print(f"The real heartbeats cannot be had here ({error}); synthesized ones are used instead.")
     X, y = make_heartbeats(5000, anomaly_share=0.4, random_state=0)
 X_train, X_test, y_train, y_test = train_test_split(
     X, y, test_size=0.2, stratify=y, random_state=42

@@ -34,7 +34,7 @@ from skae.model_selection import compare_detectors
 try:
     X, y = fetch_ecg5000(return_X_y=True, n_retries=0)
 except (OSError, ValueError) as error:
-    print(f"The real heartbeats cannot be had here ({error}); synthesised ones are used instead.")
+    print(f"The real heartbeats cannot be had here ({error}); synthesized ones are used instead.")
     X, y = make_heartbeats(5000, anomaly_share=0.4, random_state=0)
 X, _, y, _ = train_test_split(X, y, train_size=1500, stratify=y, random_state=42)
 print(f"{(y == 1).sum()} normal beats, {(y == -1).sum()} abnormal ones.")

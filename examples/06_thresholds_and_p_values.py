@@ -26,12 +26,12 @@ from skae.thresholds import FalsePositiveRate, MinimalCost
 # %%
 # The heartbeats
 # --------------
-# Normal beats to train on, labelled beats to choose a threshold with, and others to see whether the
+# Normal beats to train on, labeled beats to choose a threshold with, and others to see whether the
 # choice was a good one.
 try:
     X, y = fetch_ecg5000(return_X_y=True, n_retries=0)
 except (OSError, ValueError) as error:
-    print(f"The real heartbeats cannot be had here ({error}); synthesised ones are used instead.")
+    print(f"The real heartbeats cannot be had here ({error}); synthesized ones are used instead.")
     X, y = make_heartbeats(5000, anomaly_share=0.4, random_state=0)
 X_train, X_rest, y_train, y_rest = train_test_split(
     X, y, train_size=2400, stratify=y, random_state=42

@@ -27,9 +27,9 @@ from skae.preprocessing import GlobalMinMaxScaler
 # As a table with named columns, so that the names come back in the explanations.
 try:
     X, y = fetch_ecg5000(return_X_y=True, n_retries=0)
-    unit = "standardised"
+    unit = "standardized"
 except (OSError, ValueError) as error:
-    print(f"The real heartbeats cannot be had here ({error}); synthesised ones are used instead.")
+    print(f"The real heartbeats cannot be had here ({error}); synthesized ones are used instead.")
     X, y = make_heartbeats(5000, anomaly_share=0.4, random_state=0)
     unit = "mV"
 X = pd.DataFrame(X, columns=[f"t{position:03d}" for position in range(X.shape[1])])
@@ -80,7 +80,7 @@ save(display.figure_, "07_explanation")
 # %%
 # The same beats as signals
 # -------------------------
-# Neighbouring samples are wrong together, so a signal says more than a list of samples. The dashed
+# Neighboring samples are wrong together, so a signal says more than a list of samples. The dashed
 # line is the beat as the network would have it.
 display = ReconstructionDisplay.from_estimator(detector, beats, value_name=f"voltage\n({unit})")
 display.axes_[-1].set_xlabel("sample of the beat")
@@ -124,9 +124,9 @@ save(figure, "07_latent_space")
 # %%
 # How much can be told from the codes alone? LocalOutlierFactor judges them by those of normal
 # beats.
-neighbours = LocalOutlierFactor(novelty=True).fit(plane.transform(X_train[y_train == 1]))
+neighbors = LocalOutlierFactor(novelty=True).fit(plane.transform(X_train[y_train == 1]))
 for name, scores in {
     "error": plane.score_samples(X_test),
-    "codes alone": neighbours.score_samples(plane.transform(X_test)),
+    "codes alone": neighbors.score_samples(plane.transform(X_test)),
 }.items():
     print(f"ROC-AUC of the {name}: {roc_auc_score(y_test == -1, -scores):.3f}")

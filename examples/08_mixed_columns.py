@@ -4,7 +4,7 @@ Numbers and categories in one table
 
 Machines report their sensors and the mode they are in. Some readings are fine in one mode and a
 fault in another, so the detector needs both: numbers scaled, categories one-hot encoded, and alarms
-explained in the names of the columns. The table is synthesised, with faults planted in it.
+explained in the names of the columns. The table is synthesized, with faults planted in it.
 """
 
 from pathlib import Path
@@ -27,7 +27,7 @@ from skae.thresholds import Quantile
 # %%
 # The machines
 # ------------
-# Milling machines idle, rough, or finish, in steel or aluminium. Speed and load follow from that;
+# Milling machines idle, rough, or finish, in steel or aluminum. Speed and load follow from that;
 # current and temperature follow from speed and load; vibration grows with the speed. Speeds are in
 # rpm, currents in A, temperatures in °C, vibrations in mm/s.
 MODES = {"idle": (0.0, 0.0), "roughing": (0.45, 0.8), "finishing": (0.9, 0.3)}  # speed, load
@@ -37,9 +37,9 @@ def make_machines(n_rows, seed):
     """Return readings of healthy machines."""
     random = np.random.default_rng(seed)
     mode = random.choice(list(MODES), n_rows, p=[0.2, 0.5, 0.3])
-    material = random.choice(["steel", "aluminium"], n_rows)
+    material = random.choice(["steel", "aluminum"], n_rows)
     usual = np.array([MODES[name] for name in mode])
-    is_soft = material == "aluminium"
+    is_soft = material == "aluminum"
     speed = usual[:, 0] * np.where(is_soft, 1.3, 1.0) * random.normal(1, 0.05, n_rows)
     load = usual[:, 1] * np.where(is_soft, 0.6, 1.0) * random.normal(1, 0.1, n_rows)
     ambient = random.normal(22, 2, n_rows)

@@ -29,9 +29,9 @@ from skae.model_selection import StratifiedOutlierKFold
 # --------------
 try:
     X, y = fetch_ecg5000(return_X_y=True, n_retries=0)
-    unit = "standardised"
+    unit = "standardized"
 except (OSError, ValueError) as error:
-    print(f"The real heartbeats cannot be had here ({error}); synthesised ones are used instead.")
+    print(f"The real heartbeats cannot be had here ({error}); synthesized ones are used instead.")
     X, y = make_heartbeats(5000, anomaly_share=0.4, random_state=0)
     unit = "mV"
 X_train, X_test, y_train, y_test = train_test_split(

@@ -7,7 +7,7 @@ from sklearn.utils import column_or_1d
 
 
 def inlier_mask(y, inlier_label="auto", outlier_label="auto"):
-    """Tell which rows are labelled normal.
+    """Tell which rows are labeled normal.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def inlier_mask(y, inlier_label="auto", outlier_label="auto"):
         _check_occurs(inlier_label, distinct, "inlier_label")
         return _equal(labels, inlier_label)
     if named_outlier:
-        # A clean training set has no outliers; but two other labels betray a misspelt one.
+        # A clean training set has no outliers; but two other labels betray a misspelled one.
         if len(distinct) > 1:
             _check_occurs(outlier_label, distinct, "outlier_label")
         return ~_equal(labels, outlier_label)

@@ -199,7 +199,7 @@ def threshold_report(
     The rules set their thresholds from the errors (minus `score_samples`) of the rows in X. Give
     rows on which the detector was not trained, as training errors are smaller than those of new
     rows. The alarms are counted in the same rows: expect a little less of new ones, above all where
-    X is small and a rule has learnt from its labels.
+    X is small and a rule has learned from its labels.
 
     Parameters
     ----------
@@ -209,7 +209,7 @@ def threshold_report(
     X : array-like of shape (n_samples, n_features)
         The rows, best held-out ones.
     y : array-like of shape (n_samples,), default=None
-        Their labels. With them the rules that need no labels see the rows labelled normal only,
+        Their labels. With them the rules that need no labels see the rows labeled normal only,
         those that do see all rows, and the report tells how good the alarms are.
     rules : rule, str, float, list or dict of them, default=None
         Rules of :mod:`skae.thresholds`, their short names, or thresholds; a dict names them. None

@@ -334,7 +334,7 @@ class _AnomalyScorer:
         try:
             return ~inlier_mask(y, self.inlier_label, self.outlier_label)
         except ValueError as error:
-            # Whether the label is misspelt or its rows are in other folds, only the user knows.
+            # Whether the label is misspelled or its rows are in other folds, only the user knows.
             if self.inlier_label not in ["auto", *_distinct(y)]:
                 raise ValueError(f"{error} {_CURE}") from None
             raise

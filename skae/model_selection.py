@@ -1,4 +1,4 @@
-"""Splitting labelled rows for the evaluation of outlier detectors, and comparing detectors."""
+"""Splitting labeled rows for the evaluation of outlier detectors, and comparing detectors."""
 
 import warnings
 from collections import Counter
@@ -210,7 +210,7 @@ def _check_enough_rows(is_inlier, n_splits):
     fewest = min(n_inliers, n_outliers)
     if fewest >= n_splits:
         return
-    advice = f"take n_splits={fewest}" if fewest > 1 else "more labelled rows are needed"
+    advice = f"take n_splits={fewest}" if fewest > 1 else "more labeled rows are needed"
     raise ValueError(
         f"y has {n_inliers} inliers and {n_outliers} outliers, but each of n_splits={n_splits} "
         f"folds must have both: {advice}."

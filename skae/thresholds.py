@@ -317,7 +317,7 @@ class FalsePositiveRate(ThresholdRule):
 class PeaksOverThreshold(ThresholdRule):
     """Threshold that a normal row exceeds with a small probability, from the tail of the errors.
 
-    A generalised Pareto distribution is fitted to what the errors above a high quantile have in
+    A generalized Pareto distribution is fitted to what the errors above a high quantile have in
     excess of it, and its tail gives the threshold [1]_, also for rates that the rows are too few to
     show: one in 10,000 from 2,000 rows. Such a threshold lies where hardly any error was seen; it
     is an estimate, and the heavier the tail, the rougher.
@@ -325,7 +325,7 @@ class PeaksOverThreshold(ThresholdRule):
     Parameters
     ----------
     rate : float, default=1e-4
-        The probability, between 0 and 1, of a normal row to be flagged. From `1 - level` upwards
+        The probability, between 0 and 1, of a normal row to be flagged. From `1 - level` upward
         no tail is needed, and the threshold is the quantile of the errors.
     level : float, default=0.98
         The share of the errors, between 0 and 1, that lies below the tail.
@@ -397,7 +397,7 @@ class PeaksOverThreshold(ThresholdRule):
 
 
 def _tail_quantile(excesses, rate):
-    """Return what a generalised Pareto distribution, fitted to the excesses, exceeds at a rate."""
+    """Return what a generalized Pareto distribution, fitted to the excesses, exceeds at a rate."""
     largest = excesses.max()
     if largest == excesses.min():
         return largest
@@ -520,7 +520,7 @@ class MinimalCost(ThresholdRule):
 
 
 def _below(cut, errors):
-    """Return a threshold that flags the errors from `cut` upwards, and no other."""
+    """Return a threshold that flags the errors from `cut` upward, and no other."""
     lower = errors[errors < cut]
     if not np.isfinite(cut):
         return errors.max()

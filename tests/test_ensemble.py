@@ -228,7 +228,7 @@ class TestMembers:
     @pytest.mark.parametrize(
         ("params", "weighted"),
         [({}, False), ({"l2": 0.01, "trim_fraction": 0.25}, True)],
-        ids=["plain", "penalised-trimmed-weighted"],
+        ids=["plain", "penalized-trimmed-weighted"],
     )
     def test_do_not_feel_each_other(self, params, weighted):
         options = detector(noise=0.0, **params)._training_options(X).resolved(64)

@@ -182,8 +182,8 @@ def test_groups_that_cannot_be_split():
 @pytest.mark.parametrize(
     ("y", "named", "message"),
     [
-        ([1] * 9 + [-1], {}, r"9 inliers and 1 outliers.*n_splits=5.*more labelled rows"),
-        ([-1] * 9 + [1], {}, r"1 inliers and 9 outliers.*more labelled rows"),
+        ([1] * 9 + [-1], {}, r"9 inliers and 1 outliers.*n_splits=5.*more labeled rows"),
+        ([-1] * 9 + [1], {}, r"1 inliers and 9 outliers.*more labeled rows"),
         ([1] * 9 + [-1] * 3, {}, r"9 inliers and 3 outliers.*take n_splits=3"),
         ([1] * 9, {}, r"9 inliers and 0 outliers"),
         ([0, 1] * 9, {}, "do not say what is normal"),
@@ -555,7 +555,7 @@ def test_an_autoencoder_among_others(heartbeats):
         ({"y": [0, 1] * 150}, ValueError, "do not say what is normal"),
         ({"y": [1, np.nan, -1] * 100}, ValueError, "y has missing values"),
         ({"y": [1] * 300, "cv": KFold(3)}, ValueError, "300 inliers and 0 outliers"),
-        ({"y": [1] * 299 + [-1]}, ValueError, "299 inliers and 1 outliers.*more labelled rows"),
+        ({"y": [1] * 299 + [-1]}, ValueError, "299 inliers and 1 outliers.*more labeled rows"),
         ({"cv": 100}, ValueError, "take n_splits=60"),
         ({"inlier_label": 1, "outlier_label": -1}, ValueError, "Name one label"),
     ],

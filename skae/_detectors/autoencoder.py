@@ -65,7 +65,7 @@ class AutoencoderOutlierDetector(
         never changed; how it was compiled is not looked at. The parameters from
         `hidden_layer_sizes` to `latent_l1` are for the named ones only.
     architecture_params : dict, default=None
-        Keyword arguments for the function. For "conv1d" `kernel_size` (default 7), the neighbouring
+        Keyword arguments for the function. For "conv1d" `kernel_size` (default 7), the neighboring
         steps that a filter sees, and `strides` (2), by how much each layer shortens the signal.
         For "vae" `beta` (0.01), the weight of the Kullback-Leibler divergence in the loss, in units
         of the variance of X.
@@ -88,7 +88,7 @@ class AutoencoderOutlierDetector(
     dropout : float, default=0.0
         Share of each hidden layer's units that is dropped in training, in [0, 1).
     batch_norm : bool, default=False
-        Whether hidden layers are normalised over the batch.
+        Whether hidden layers are normalized over the batch.
     l2 : float, default=0.0
         Penalty of the squared weights in the loss.
     latent_l1 : float, default=0.0
@@ -99,7 +99,7 @@ class AutoencoderOutlierDetector(
         a tenth of the features' mean standard deviation, and none with `dropout` or a network of
         your own, which bring their own means.
     loss : str, callable or keras.losses.Loss, default="mse"
-        What training minimises, by Keras' name. "msle" refuses negative values in X.
+        What training minimizes, by Keras' name. "msle" refuses negative values in X.
     error : {"mse", "mae", "msle", "standardized", "mahalanobis"} or callable, default="mse"
         What a row is scored by. "standardized" divides each feature's squared residual by what is
         usual for it; "mahalanobis" also takes account of residuals that go together. Both learn
@@ -180,7 +180,7 @@ class AutoencoderOutlierDetector(
 
     See Also
     --------
-    skae.FitOnInliers : Fits a detector, or a pipeline with one, on the rows labelled normal.
+    skae.FitOnInliers : Fits a detector, or a pipeline with one, on the rows labeled normal.
     sklearn.ensemble.IsolationForest : Scores a row by how few random splits isolate it.
 
     Notes

@@ -47,7 +47,7 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
         training, but not to what the network shall return: a denoising autoencoder [2]_. "auto" is
         a tenth of the features' mean standard deviation.
     loss : str, callable or keras.losses.Loss, default="mse"
-        What training minimises, by Keras' name. "msle" refuses negative values in X.
+        What training minimizes, by Keras' name. "msle" refuses negative values in X.
     error : {"mse", "mae", "msle", "standardized", "mahalanobis"} or callable, default="mse"
         What a row is scored by. "standardized" divides each feature's squared residual by what is
         usual for it; "mahalanobis" also takes account of residuals that go together. Both learn

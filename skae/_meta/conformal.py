@@ -79,7 +79,7 @@ class ConformalOutlierDetector(OffsetMixin, InnerDetectorMixin):
 
     See Also
     --------
-    skae.FitOnInliers : Picks the normal rows of labelled data.
+    skae.FitOnInliers : Picks the normal rows of labeled data.
     skae.ThresholdedOutlierDetector : Sets the threshold by a rule.
 
     Notes

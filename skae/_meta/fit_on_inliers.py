@@ -1,4 +1,4 @@
-"""Fitting any outlier detector on the rows labelled normal."""
+"""Fitting any outlier detector on the rows labeled normal."""
 
 from typing import Any, Self
 
@@ -16,7 +16,7 @@ from skae._warnings import warn
 
 
 class FitOnInliers(InnerDetectorMixin):
-    """Meta-estimator that fits an outlier detector on the rows labelled normal.
+    """Meta-estimator that fits an outlier detector on the rows labeled normal.
 
     Around a pipeline, the scaler too sees normal rows only. Scoring is the inner estimator's; what
     else it offers (`transform`, `reconstruct`, `offset_`, `history_`, ...) is offered here as well.
@@ -134,7 +134,7 @@ class FitOnInliers(InnerDetectorMixin):
         is_inlier = inlier_mask(y, self.inlier_label, self.outlier_label)
         if not is_inlier.any():
             raise ValueError(
-                f"No row is labelled normal: all {len(is_inlier)} labels in y stand for outliers."
+                f"No row is labeled normal: all {len(is_inlier)} labels in y stand for outliers."
             )
         rows = np.flatnonzero(is_inlier)
         return _safe_indexing(X, rows), sliced_params(X, fit_params, rows)

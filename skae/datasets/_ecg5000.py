@@ -259,8 +259,8 @@ def _difference_from_ecg5000(table):
     beginning = table[0, : len(_CSV_FIRST_ROW)]
     if table[0, -1] != 1 or not np.allclose(beginning, _CSV_FIRST_ROW, rtol=1e-6, atol=0):
         return (
-            f"expected a first row that begins {list(_CSV_FIRST_ROW)} and is labelled 1.0, "
-            f"found {beginning.tolist()} labelled {table[0, -1]}"
+            f"expected a first row that begins {list(_CSV_FIRST_ROW)} and is labeled 1.0, "
+            f"found {beginning.tolist()} labeled {table[0, -1]}"
         )
     return ""
 

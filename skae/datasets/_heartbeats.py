@@ -172,7 +172,7 @@ def make_ecg_strip(
         The voltage in millivolts, ``round(duration * sampling_rate)`` samples.
 
     y : ndarray of shape (n_steps,), int64
-        -1 from half-way between the R wave before an abnormal beat and its own to half-way to the
+        -1 from halfway between the R wave before an abnormal beat and its own to halfway to the
         next, +1 elsewhere.
 
     Raises
@@ -219,7 +219,7 @@ def make_ecg_strip(
 
 
 def _apart(candidates, share, random_state):
-    """Draw a share of the candidates, no two of them neighbours."""
+    """Draw a share of the candidates, no two of them neighbors."""
     n_drawn = round(share * len(candidates))
     drawn = random_state.choice(len(candidates) - n_drawn + 1, n_drawn, replace=False)
     return candidates[np.sort(drawn) + np.arange(n_drawn)]

@@ -1,8 +1,8 @@
-"""What the displays draw with: matplotlib, imported when first needed, and a few colours."""
+"""What the displays draw with: matplotlib, imported when first needed, and a few colors."""
 
 import numpy as np
 
-# From the palette of Okabe and Ito, which colour-blind readers can tell apart.
+# From the palette of Okabe and Ito, which color-blind readers can tell apart.
 BLUE = "#0072B2"
 VERMILION = "#D55E00"
 
@@ -44,7 +44,7 @@ def given_axes(ax, shape, caller):
 
 
 def ink(ax):
-    """Return the colour of the axes' own words, which stands out from any background."""
+    """Return the color of the axes' own words, which stands out from any background."""
     return ax.xaxis.label.get_color()
 
 
@@ -74,8 +74,8 @@ def scatter_wishes(kwargs):
     return {name: value for name, value in given.items() if value is not None}
 
 
-def names_colour(wishes):
-    """Tell whether the user wants a colour for the points."""
+def names_color(wishes):
+    """Tell whether the user wants a color for the points."""
     return not {"c", "color", "facecolor"}.isdisjoint(wishes)
 
 
@@ -88,7 +88,7 @@ def scatter(ax, points, rows, style, wishes):
 
 
 def _of_rows(value, rows, n_rows):
-    # A tuple is one colour.
+    # A tuple is one color.
     if isinstance(value, (str, tuple)) or np.ndim(value) == 0 or len(value) != n_rows:
         return value
     return np.asarray(value)[rows]

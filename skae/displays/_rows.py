@@ -51,7 +51,7 @@ def checked_threshold(threshold):
 
 
 def checked_labels(y, rows, inlier_label, outlier_label):
-    """Tell which rows are labelled normal; None without labels."""
+    """Tell which rows are labeled normal; None without labels."""
     if y is None:
         return None
     check_consistent_length(rows, y)
@@ -59,7 +59,7 @@ def checked_labels(y, rows, inlier_label, outlier_label):
 
 
 def classes(is_inlier, n_rows):
-    """Return label, rows and colour of each class that has rows, outliers last."""
+    """Return label, rows and color of each class that has rows, outliers last."""
     if is_inlier is None:
         return [("rows", np.ones(n_rows, dtype=bool), BLUE)]
     both = ("inliers", is_inlier, BLUE), ("outliers", ~is_inlier, VERMILION)

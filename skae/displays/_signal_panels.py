@@ -51,7 +51,7 @@ def draw_side_by_side(panels, x, row, reconstruction, title):
 
 
 def draw_legend(panel, *, beside_panels):
-    """Explain the colours once: above the panels of a figure of our own, or in the panel."""
+    """Explain the colors once: above the panels of a figure of our own, or in the panel."""
     if beside_panels:
         handles, labels = panel.get_legend_handles_labels()
         panel.figure.legend(handles, labels, loc="outside upper right", ncols=len(labels))

@@ -29,7 +29,7 @@ class ErrorDistributionDisplay:
     errors : ndarray of shape (n_samples,)
         The error of each row: the larger, the less normal.
     is_inlier : ndarray of shape (n_samples,), dtype=bool, default=None
-        Which rows are labelled normal.
+        Which rows are labeled normal.
     threshold : float, default=None
         Rows with larger errors are called outliers. None draws no line.
     error_name : str, default="error"

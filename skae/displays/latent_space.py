@@ -11,7 +11,7 @@ from skae.displays._drawing import (
     figure_and_axes,
     import_pyplot,
     ink,
-    names_colour,
+    names_color,
     scatter,
     scatter_wishes,
 )
@@ -26,7 +26,7 @@ from skae.displays._rows import (
 
 
 class LatentSpaceDisplay:
-    """Latent codes of rows in the plane, coloured by error or by label.
+    """Latent codes of rows in the plane, colored by error or by label.
 
     Two codes a row are drawn as they are. More are projected on the two directions in which they
     vary most (principal components of the rows shown); a single one is drawn against the error of
@@ -42,9 +42,9 @@ class LatentSpaceDisplay:
     errors : ndarray of shape (n_samples,), default=None
         The error of each row: the larger, the less normal.
     is_inlier : ndarray of shape (n_samples,), dtype=bool, default=None
-        Which rows are labelled normal.
+        Which rows are labeled normal.
     error_name : str, default="error"
-        Label of the colour bar.
+        Label of the color bar.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class LatentSpaceDisplay:
         The points that the last :meth:`plot` drew: those of all rows, or those of the inliers and
         of the outliers.
     colorbar_ : matplotlib Colorbar or None
-        What the colours mean, where they are errors.
+        What the colors mean, where they are errors.
     ax_ : matplotlib Axes
         The axes with the points.
     figure_ : matplotlib Figure
@@ -108,7 +108,7 @@ class LatentSpaceDisplay:
         X : array-like of shape (n_samples, n_features)
             The rows.
         y : array-like of shape (n_samples,), default=None
-            Their labels. None colours the rows by their errors.
+            Their labels. None colors the rows by their errors.
         inlier_label, outlier_label : scalar, default="auto"
             What y calls normal rows, or the others; name at most one. "auto" is scikit-learn's
             coding: +1 for inliers, -1 for outliers.
@@ -167,14 +167,14 @@ class LatentSpaceDisplay:
         codes : array-like of shape (n_samples, n_codes)
             The latent codes of each row. More than two a row need two rows at least.
         y : array-like of shape (n_samples,), default=None
-            Labels of the rows. None colours the rows by their errors.
+            Labels of the rows. None colors the rows by their errors.
         errors : array-like of shape (n_samples,), default=None
             The error of each row: the larger, the less normal.
         inlier_label, outlier_label : scalar, default="auto"
             What y calls normal rows, or the others; name at most one. "auto" is scikit-learn's
             coding: +1 for inliers, -1 for outliers.
         error_name : str, default="error"
-            Label of the colour bar.
+            Label of the color bar.
         ax : matplotlib Axes, default=None
             Where to draw. None makes a new figure.
         **kwargs : dict
@@ -204,7 +204,7 @@ class LatentSpaceDisplay:
     def plot(self, ax=None, **kwargs):
         """Draw a point for each row.
 
-        Errors with a long tail are on a logarithmic scale. Pass a `norm` for another one. Colours
+        Errors with a long tail are on a logarithmic scale. Pass a `norm` for another one. Colors
         of your own (`c`, `color` or `facecolor`) take the place of those for errors and classes.
 
         Parameters
@@ -222,9 +222,9 @@ class LatentSpaceDisplay:
         points, names = self._points_and_axis_names()
         self.colorbar_ = None
         wishes = scatter_wishes(kwargs)
-        # A single code is drawn against the error, which needs no colour then.
-        is_colour_free = self.is_inlier is None and not names_colour(wishes)
-        if is_colour_free and self.errors is not None and self.codes.shape[1] > 1:
+        # A single code is drawn against the error, which needs no color then.
+        is_color_free = self.is_inlier is None and not names_color(wishes)
+        if is_color_free and self.errors is not None and self.codes.shape[1] > 1:
             self._draw_by_error(points, wishes)
         else:
             self._draw_by_class(points, wishes)
@@ -234,7 +234,7 @@ class LatentSpaceDisplay:
     def _draw_by_error(self, points, wishes):
         # The largest errors, which are the fewest, go on top.
         order = np.argsort(self.errors, kind="stable")
-        # A thin edge keeps the ends of the colour map apart from the background, whichever it is;
+        # A thin edge keeps the ends of the color map apart from the background, whichever it is;
         # markers such as "x" have none.
         edge = {} if "marker" in wishes else {"edgecolor": ink(self.ax_), "linewidth": 0.3}
         norm = "log" if has_long_tail(self.errors) else None

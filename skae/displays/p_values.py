@@ -28,7 +28,7 @@ class PValueDisplay:
     p_values : ndarray of shape (n_samples,)
         The p-value of each row: the smaller, the less normal.
     is_inlier : ndarray of shape (n_samples,), dtype=bool, default=None
-        Which rows are labelled normal.
+        Which rows are labeled normal.
     alpha : float, default=None
         The share of normal rows that may be among those flagged. None draws no line.
 
