@@ -61,7 +61,7 @@ def one_seed(make, seed):
         )
     )
     detector = WindowedOutlierDetector(
-        make_pipeline(MinMaxScaler(), make(seed)), WIDTH, STRIDE, reduce="mean"
+        make_pipeline(MinMaxScaler(), make(seed)), width=WIDTH, stride=STRIDE, reduce="mean"
     )
     start = perf_counter()
     detector.fit(normal[0])

@@ -89,7 +89,7 @@ detectors = {
 }
 judged = {}
 for name, detector in detectors.items():
-    windowed = WindowedOutlierDetector(detector, WIDTH, stride=10, reduce="mean").fit(normal)
+    windowed = WindowedOutlierDetector(detector, width=WIDTH, stride=10, reduce="mean").fit(normal)
     judged[name] = ThresholdedOutlierDetector(FrozenEstimator(windowed), Quantile(q=1.0))
     judged[name].fit(calibration)
     is_flagged = judged[name].predict(strip) == -1
