@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skae._errors import mean_feature_errors
 from skae._labels import inlier_mask
-from skae._meta.unwrap import fitted_offset, split_pipeline, taken_back, transformed
+from skae._meta.unwrap import fitted_offset, original_units, split_pipeline, transformed
 from skae._sklearn_compat import Interval, validate_parameter_constraints
 from skae.thresholds import SHORT_NAMES, as_rule, needs_labels
 
@@ -101,10 +101,10 @@ def explain(estimator, X, top=5, *, reference=None):
     errors = np.asarray(detector.reconstruction_error(inputs, per_feature=True))
     n_rows, n_features = errors.shape
     n_listed = n_features if top is None else min(top, n_features)
-    values, reconstruction, is_back = _values(transforms, inputs, detector.reconstruct(inputs))
+    values, reconstruction, is_inverted = _values(transforms, inputs, detector.reconstruct(inputs))
     typical = _typical_errors(transforms, detector, reference, n_features)
     listed = np.argsort(-errors, axis=1, kind="stable")[:, :n_listed]
-    names = _feature_names(transforms, detector, X, n_features, is_back)
+    names = _feature_names(transforms, detector, X, n_features, is_inverted)
     labels = X.index if hasattr(X, "iloc") else pd.RangeIndex(n_rows)
     columns = {
         "value": values,
@@ -143,8 +143,10 @@ def _values(transforms, inputs, reconstruction):
     is_finite = np.isfinite(reconstruction)
     # Scalers refuse to take infinity back.
     finite = np.where(is_finite, reconstruction, np.asarray(inputs))
-    values, finite, is_back = taken_back(transforms, inputs, finite, feature_by_feature=True)
-    return values, np.where(is_finite, finite, reconstruction), is_back
+    values, finite, is_inverted = original_units(
+        transforms, inputs, finite, feature_by_feature=True
+    )
+    return values, np.where(is_finite, finite, reconstruction), is_inverted
 
 
 def _typical_errors(transforms, detector, reference, n_features):
@@ -163,8 +165,8 @@ def _unusualness(errors, typical):
         return np.where(errors == typical, 1.0, errors / typical)
 
 
-def _feature_names(transforms, detector, X, n_features, is_back):
-    if not is_back:
+def _feature_names(transforms, detector, X, n_features, is_inverted):
+    if not is_inverted:
         names = getattr(detector, "feature_names_in_", None)
         names = _names_behind(transforms) if names is None else names
     elif hasattr(X, "columns"):

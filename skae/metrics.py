@@ -336,7 +336,7 @@ class _AnomalyScorer:
         except ValueError as error:
             # Whether the label is misspelled or its rows are in other folds, only the user knows.
             if self.inlier_label not in ["auto", *_distinct(y)]:
-                raise ValueError(f"{error} {_CURE}") from None
+                raise ValueError(f"{error} {_HOW_TO_FIX}") from None
             raise
 
     def _check_both_classes(self, is_outlier, y, weight):
@@ -346,11 +346,11 @@ class _AnomalyScorer:
         kind = "outliers" if is_outlier[weighs].all() else "inliers"
         raise ValueError(
             f"{self!r} needs rows of both classes, but all {weighs.sum()} rows of this fold are "
-            f"{kind}: their labels are {_distinct(column_or_1d(y)[weighs])[:10]}. {_CURE}"
+            f"{kind}: their labels are {_distinct(column_or_1d(y)[weighs])[:10]}. {_HOW_TO_FIX}"
         )
 
 
-_CURE = (
+_HOW_TO_FIX = (
     "Where folds hold one class only, take folds that are shuffled and stratified by the label: "
     "cv=skae.model_selection.StratifiedOutlierKFold()."
 )

@@ -124,17 +124,17 @@ class StratifiedOutlierKFold(BaseCrossValidator):
         is_inlier = inlier_mask(y, self.inlier_label, self.outlier_label)
         _check_enough_rows(is_inlier, self.n_splits)
         if groups is None:
-            fold_of_row = self._deal(is_inlier, y)
+            fold_of_row = self._assign_folds(is_inlier, y)
         else:
-            fold_of_row = self._deal_groups(is_inlier, groups)
+            fold_of_row = self._assign_folds_to_groups(is_inlier, groups)
         for fold in range(self.n_splits):
             is_test = fold_of_row == fold
-            yield np.flatnonzero(self._may_train(is_inlier) & ~is_test), np.flatnonzero(is_test)
+            yield np.flatnonzero(self._is_trainable(is_inlier) & ~is_test), np.flatnonzero(is_test)
 
-    def _may_train(self, is_inlier):
+    def _is_trainable(self, is_inlier):
         return np.ones_like(is_inlier)
 
-    def _deal(self, is_inlier, y):
+    def _assign_folds(self, is_inlier, y):
         """Deal the rows like cards: shuffled, then put in order of their labels."""
         labels = column_or_1d(y).tolist()
         number = {label: i for i, label in enumerate(dict.fromkeys(labels))}
@@ -145,7 +145,7 @@ class StratifiedOutlierKFold(BaseCrossValidator):
         fold_of_row[order] = np.arange(len(labels)) % self.n_splits
         return fold_of_row
 
-    def _deal_groups(self, is_inlier, groups):
+    def _assign_folds_to_groups(self, is_inlier, groups):
         # Numbered at random, because shuffle=True spoils the shares in scikit-learn 1.7.
         _, number = np.unique(column_or_1d(groups), return_inverse=True)
         number = check_random_state(self.random_state).permutation(number.max() + 1)[number]
@@ -201,7 +201,7 @@ class StratifiedNoveltyKFold(StratifiedOutlierKFold):
     [1 1] [ 1  1 -1]
     """
 
-    def _may_train(self, is_inlier):
+    def _is_trainable(self, is_inlier):
         return is_inlier
 
 
@@ -378,8 +378,8 @@ def _scores(names, metrics, n_folds, results):
     import pandas as pd
 
     columns = ["detector", "fold", *metrics, "fit_time", "score_time", "error"]
-    whose = [{"detector": name, "fold": fold} for name in names for fold in range(n_folds)]
-    records = [who | result for who, result in zip(whose, results, strict=True)]
+    keys = [{"detector": name, "fold": fold} for name in names for fold in range(n_folds)]
+    records = [key | result for key, result in zip(keys, results, strict=True)]
     return pd.DataFrame(records, columns=columns).astype({"error": "object"})
 
 

@@ -48,7 +48,7 @@ __all__ = [
 _MAD_TO_STD = 1.4826
 
 # Below this many, the shape of a tail is a guess.
-_FEWEST_EXCESSES = 10
+_MIN_EXCESSES = 10
 
 
 class ThresholdRule(DocumentationLinkMixin, BaseEstimator):
@@ -377,9 +377,9 @@ class PeaksOverThreshold(ThresholdRule):
         # Many errors that tie with the quantile leave fewer above it.
         if share <= self.rate:
             return start
-        if len(excesses) < _FEWEST_EXCESSES:
+        if len(excesses) < _MIN_EXCESSES:
             raise ValueError(
-                f"{self!r} needs at least {_FEWEST_EXCESSES} errors above their "
+                f"{self!r} needs at least {_MIN_EXCESSES} errors above their "
                 f"{self.level}-quantile, with which many of the {len(errors)} tie: only "
                 f"{len(excesses)} lie above. Give more rows, or use a rule such as Quantile()."
             )
@@ -387,11 +387,11 @@ class PeaksOverThreshold(ThresholdRule):
 
     def _check_number(self, errors):
         # Rounded, as 1 - 0.9 is a little less than 0.1.
-        needed = ceil(round(_FEWEST_EXCESSES / (1 - self.level), 6))
+        needed = ceil(round(_MIN_EXCESSES / (1 - self.level), 6))
         if len(errors) < needed:
             raise ValueError(
                 f"{self!r} needs the errors of at least {needed} rows, so that "
-                f"{_FEWEST_EXCESSES} lie above their {self.level}-quantile, and got "
+                f"{_MIN_EXCESSES} lie above their {self.level}-quantile, and got "
                 f"{len(errors)}. Give more rows, a lower level, or a rate of at least 1 - level."
             )
 

@@ -392,8 +392,8 @@ def test_nobody_listens(tmp_path, away_from_real_data, monkeypatch):
 
 @pytest.mark.parametrize("behavior", ["silent", "stuck", "trickling"])
 def test_slow_server_is_given_up(tmp_path, serve, monkeypatch, behavior):
-    monkeypatch.setattr(_ecg5000, "_SILENCE_SECONDS", 0.3)
-    monkeypatch.setattr(_ecg5000, "_TOTAL_SECONDS", 0.3)
+    monkeypatch.setattr(_ecg5000, "_MAX_SILENCE_SECONDS", 0.3)
+    monkeypatch.setattr(_ecg5000, "_MAX_TOTAL_SECONDS", 0.3)
     serve(behavior)
     start = time.monotonic()
     with pytest.raises(OSError, match=r"Could not download.*TimeoutError"):
@@ -404,7 +404,7 @@ def test_slow_server_is_given_up(tmp_path, serve, monkeypatch, behavior):
 
 
 def test_too_large_download_is_given_up(tmp_path, serve, monkeypatch):
-    monkeypatch.setattr(_ecg5000, "_LARGEST_DOWNLOAD", 100_000)
+    monkeypatch.setattr(_ecg5000, "_MAX_DOWNLOAD_BYTES", 100_000)
     serve("whole")
     with pytest.raises(OSError, match="more than 100000 bytes"):
         fetch_ecg5000(data_home=tmp_path, n_retries=0)

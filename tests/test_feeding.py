@@ -106,10 +106,14 @@ class TestTraining:
             numbers.append(batch)
 
         hook = keras.callbacks.LambdaCallback(on_train_batch_end=listen)
-        heard = detector(callbacks=[hook]).fit(X)
-        unheard = detector().fit(X)
-        np.testing.assert_allclose(heard.history_["loss"], unheard.history_["loss"], rtol=1e-5)
-        np.testing.assert_allclose(heard.score_samples(X), unheard.score_samples(X), rtol=1e-3)
+        with_listener = detector(callbacks=[hook]).fit(X)
+        no_listener = detector().fit(X)
+        np.testing.assert_allclose(
+            with_listener.history_["loss"], no_listener.history_["loss"], rtol=1e-5
+        )
+        np.testing.assert_allclose(
+            with_listener.score_samples(X), no_listener.score_samples(X), rtol=1e-3
+        )
         n_batches = 8
         assert numbers == [*range(n_batches)] * 3
 

@@ -24,7 +24,7 @@ from skae import (
     ReconstructionOutlierDetector,
     ThresholdedOutlierDetector,
 )
-from skae._meta.unwrap import fitted_offset, keeps_features_apart
+from skae._meta.unwrap import fitted_offset, is_feature_wise
 from skae.datasets import make_heartbeats
 from skae.inspection import explain, threshold_report
 from skae.thresholds import SHORT_NAMES, FBeta, MeanStd, Quantile, Youden
@@ -200,25 +200,25 @@ def test_what_cannot_be_taken_back_is_shown_as_the_detector_sees_it(transform, n
 @pytest.mark.parametrize("n_features", [2, 3, 4, 7, 8])
 def test_any_two_features_that_are_mixed_are_noticed(n_features):
     X = np.random.default_rng(0).normal(size=(20, n_features))
-    assert keeps_features_apart([StandardScaler().fit(X)], X)
+    assert is_feature_wise([StandardScaler().fit(X)], X)
     for i in range(n_features):
         for j in range(i):
             turn = np.eye(n_features)
             turn[[i, i, j, j], [i, j, i, j]] = [0.8, 0.6, -0.6, 0.8]
             rotation = FunctionTransformer(np.dot, np.dot, kw_args={"b": turn})
             rotation.set_params(inv_kw_args={"b": turn.T})
-            assert not keeps_features_apart([rotation], X[:1])
+            assert not is_feature_wise([rotation], X[:1])
 
 
 def test_what_cannot_be_tried_does_not_keep_features_apart():
     def refuse(X):
         raise ValueError
 
-    assert not keeps_features_apart([FunctionTransformer(None, refuse)], np.ones((2, 2)))
+    assert not is_feature_wise([FunctionTransformer(None, refuse)], np.ones((2, 2)))
     narrower = FunctionTransformer(None, lambda X: X[:, :1])
-    assert not keeps_features_apart([narrower], np.ones((2, 2)))
+    assert not is_feature_wise([narrower], np.ones((2, 2)))
     wider = PCA(1).fit(np.random.default_rng(0).normal(size=(5, 3)))
-    assert not keeps_features_apart([wider], np.ones((2, 1)))
+    assert not is_feature_wise([wider], np.ones((2, 1)))
 
 
 def test_features_are_named_after_what_fit_was_given(table):

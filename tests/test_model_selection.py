@@ -278,7 +278,7 @@ def test_groups_are_routed(heartbeats):
 
 @pytest.fixture(scope="module")
 def comparison(heartbeats):
-    detectors = {"forest": forest(), "pca": FitOnInliers(pca()), "twin": FitOnInliers(pca())}
+    detectors = {"forest": forest(), "pca": FitOnInliers(pca()), "copy": FitOnInliers(pca())}
     return compare_detectors(
         detectors, *heartbeats, scoring=["roc_auc", "matthews"], baseline="forest"
     )
@@ -297,7 +297,7 @@ def test_table(comparison):
         "n_failed",
         "error",
     ]
-    assert table.index.to_list() == ["pca", "twin", "forest"]
+    assert table.index.to_list() == ["pca", "copy", "forest"]
     assert table["rank"].to_list() == [1, 1, 3]
     assert table["mean_roc_auc"].is_monotonic_decreasing
     assert (table[["mean_fit_time", "mean_score_time", "std_fit_time"]] > 0).all(axis=None)
@@ -578,10 +578,10 @@ def test_plot(comparison):
     assert ax.figure is comparison.figure_
     assert ax.get_xlabel() == "roc_auc in each fold, mean and standard deviation"
     assert ax.get_ylabel() == "detector"
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["pca", "twin", "forest"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["pca", "copy", "forest"]
     points = comparison.points_.get_offsets()
     np.testing.assert_allclose(points[:, 0], comparison.scores["roc_auc"])
-    height = {"pca": 0, "twin": 1, "forest": 2}
+    height = {"pca": 0, "copy": 1, "forest": 2}
     np.testing.assert_allclose(points[:, 1], comparison.scores["detector"].map(height))
     means, _, (bars,) = comparison.means_
     np.testing.assert_allclose(means.get_xdata().astype(float), comparison.frame()["mean_roc_auc"])

@@ -5,7 +5,7 @@ import json
 from sklearn.base import BaseEstimator
 
 from skae._engines.keras.blueprints import ConfigBlueprint, config_of
-from skae._engines.keras.loading import is_keras_model, load_keras, python_random_borrowed
+from skae._engines.keras.loading import is_keras_model, load_keras, seeded_python_random
 
 
 def clone_sharing_models(estimator, names):
@@ -43,7 +43,7 @@ def unpack_parameter(value):
     if not isinstance(value, dict):
         return value
     if "keras_model" in value:
-        with python_random_borrowed(0):
+        with seeded_python_random(0):
             model = ConfigBlueprint(value["keras_model"]).build()
         model.set_weights(value["weights"])
         return model

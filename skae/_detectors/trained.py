@@ -21,7 +21,7 @@ from skae._detectors.keras_parameters import (
 )
 from skae._engines.options import Sizes, TrainingOptions
 from skae._network.diagnosis import warn_if_useless
-from skae._network.feeding import Feed, RowsOf, is_on_disk
+from skae._network.feeding import Feed, RowSubset, is_on_disk
 from skae._network.network import Network, join_histories
 from skae._network.scorer import Scorer, evenly_spaced, in_batches
 from skae._sklearn_compat import (
@@ -181,7 +181,7 @@ class NetworkDetector(ReconstructionErrorDetector):
             )
         if X_val is not None:
             X_val = self._validated_rows(X_val)
-            _warn_if_scaled_otherwise(X, X_val)
+            _warn_if_scaled_differently(X, X_val)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(
                 sample_weight, X, dtype=np.float32, ensure_non_negative=True
@@ -300,7 +300,7 @@ class NetworkDetector(ReconstructionErrorDetector):
 
     def _set_offset(self, rule, network, X, calibration):
         """Set the offset from the errors of the rows that the rule, or contamination, looks at."""
-        rows = X if rule is None or len(calibration) == len(X) else RowsOf(X, calibration)
+        rows = X if rule is None or len(calibration) == len(X) else RowSubset(X, calibration)
         self._scorer = Scorer(network, self.error).fit(evenly_spaced(rows))
         errors = self._scorer.row_errors(rows)
         self.offset_ = self._offset(rule, errors)
@@ -319,15 +319,15 @@ class NetworkDetector(ReconstructionErrorDetector):
         )
 
 
-def _warn_if_scaled_otherwise(X, X_val):
+def _warn_if_scaled_differently(X, X_val):
     low, high = X.min(), X.max()
     extent = high - low
-    strays = in_batches(
+    outside = in_batches(
         lambda rows: ((rows < low - extent) | (rows > high + extent)).any(axis=1), X_val
     ).mean()
-    if strays > 0.5:
+    if outside > 0.5:
         warn(
-            f"X lies in [{low:.4g}, {high:.4g}], but {strays:.0%} of the rows of X_val lie far "
+            f"X lies in [{low:.4g}, {high:.4g}], but {outside:.0%} of the rows of X_val lie far "
             "outside: was it scaled? In a pipeline, transform_input=['X_val'] sends it through the "
             "steps before the detector (see the guide of sklearn.pipeline.Pipeline).",
         )

@@ -57,17 +57,17 @@ class Forward:
 
     def encode(self, X):
         """Return the latent code of each row."""
-        with _quiet():
+        with _no_float_warnings():
             return self._encode(_float32(X))
 
     def decode(self, codes):
         """Return the row that the decoder makes of each latent code."""
-        with _quiet():
+        with _no_float_warnings():
             return self._decode(_float32(codes))
 
     def draws(self, X):
         """Return what the decoder makes of codes drawn for each row, the draws as second axis."""
-        with _quiet():
+        with _no_float_warnings():
             codes = self._draw(_float32(X))
             flat = self._decode(codes.reshape(-1, codes.shape[-1]))
         return flat.reshape(*codes.shape[:2], -1)
@@ -102,7 +102,7 @@ def _float32(X):
     return np.ascontiguousarray(X, dtype=np.float32)
 
 
-def _quiet():
+def _no_float_warnings():
     # Rows beyond float32 come out as infinity or NaN, as they do from Keras.
     return np.errstate(all="ignore")
 

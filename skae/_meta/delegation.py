@@ -55,9 +55,10 @@ def _behind_steps(pipeline, name, method):
     steps = pipeline[:-1] if len(pipeline.steps) > 1 else FunctionTransformer()
     if name != "reconstruct":
         return lambda X, *args, **kwargs: method(steps.transform(X), *args, **kwargs)
-    # In the units of X, as what comes from a pipeline's own inverse_transform.
-    take_back = steps.inverse_transform
-    return lambda X: take_back(method(steps.transform(X)))
+    # In the units of X, as what a pipeline's own inverse_transform returns. Bound here, so that a
+    # pipeline without one lacks the method instead of failing in it.
+    inverse_transform = steps.inverse_transform
+    return lambda X: inverse_transform(method(steps.transform(X)))
 
 
 class DelegatingMixin(DocumentationLinkMixin, OutlierMixin, BaseEstimator):

@@ -96,7 +96,7 @@ def is_invertible(transforms, values):
     return again.shape == values.shape and bool(np.all(np.abs(again - values) <= tolerance))
 
 
-def keeps_features_apart(transforms, values):
+def is_feature_wise(transforms, values):
     """Tell whether invertible transformers make each feature of one feature, at the same place.
 
     Scalers do; PCA does not.
@@ -114,15 +114,15 @@ def keeps_features_apart(transforms, values):
             for digit in range(len(columns).bit_length()):
                 is_other = (columns >> digit) % 2 == 1
                 mixed = np.asarray(inverted(transforms, np.where(is_other, others, some)))
-                parted = np.where(is_other, others_back, back)
-                if not np.allclose(mixed, parted, rtol=1e-9, atol=0, equal_nan=True):
+                expected = np.where(is_other, others_back, back)
+                if not np.allclose(mixed, expected, rtol=1e-9, atol=0, equal_nan=True):
                     return False
     except (AttributeError, NotImplementedError, TypeError, ValueError):
         return False
     return True
 
 
-def taken_back(transforms, inputs, reconstruction, *, feature_by_feature=False):
+def original_units(transforms, inputs, reconstruction, *, feature_by_feature=False):
     """Take rows and their reconstructions back to the units before the transformers, if possible.
 
     Parameters
@@ -138,17 +138,17 @@ def taken_back(transforms, inputs, reconstruction, *, feature_by_feature=False):
     -------
     rows, reconstruction : ndarray, float64
         Taken back, or as they were.
-    is_back : bool
+    is_inverted : bool
         Which of both.
     """
     inputs = np.asarray(inputs)
-    is_back = is_invertible(transforms, inputs)
+    is_inverted = is_invertible(transforms, inputs)
     if feature_by_feature:
-        is_back = is_back and keeps_features_apart(transforms, inputs)
+        is_inverted = is_inverted and is_feature_wise(transforms, inputs)
     pair = inputs, reconstruction
-    if is_back:
+    if is_inverted:
         pair = (inverted(transforms, values) for values in pair)
-    return *(np.asarray(values, dtype=np.float64) for values in pair), is_back
+    return *(np.asarray(values, dtype=np.float64) for values in pair), is_inverted
 
 
 def fitted_offset(estimator):

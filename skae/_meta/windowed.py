@@ -54,7 +54,7 @@ class WindowedOutlierDetector(DelegatingMixin):
     n_features_in_ : int
         Number of features of a time step seen during `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, where X has names that are all strings.
+        Names of the features, if X has column names that are all strings.
 
     See Also
     --------
@@ -160,7 +160,7 @@ class WindowedOutlierDetector(DelegatingMixin):
         X, stretches = self._checked(X, groups)
         windows = _windows(X, self.width)
         starts = np.concatenate(
-            [_covering(start, stop, self.stride) for start, stop in self._starts(stretches)]
+            [_covering_starts(start, stop, self.stride) for start, stop in self._starts(stretches)]
         )
         errors = in_batches(lambda rows: -self.estimator_.score_samples(windows[rows]), starts)
         errors[np.isnan(errors)] = np.inf
@@ -290,7 +290,7 @@ def _windows(X, width):
     return sliding_window_view(X.reshape(-1), width * n_features)[::n_features]
 
 
-def _covering(start, stop, stride):
+def _covering_starts(start, stop, stride):
     """Return the starts of windows that leave no step out: every `stride` steps, and the last."""
     starts = np.arange(start, stop, stride)
     return starts if starts[-1] == stop - 1 else np.append(starts, stop - 1)

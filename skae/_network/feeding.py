@@ -15,7 +15,7 @@ def is_on_disk(X):
     return X is not None
 
 
-class RowsOf:
+class RowSubset:
     """Some rows of an array, read when a slice of them is asked for."""
 
     def __init__(self, X, rows):

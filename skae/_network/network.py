@@ -76,8 +76,8 @@ class Network:
     def public(self):
         """A Keras model from the same arrays, and its halves, to look at or to change."""
         if "public" not in self._live:
-            parts = (self.blueprint, self.layout, self.weights)
-            self._live["public"] = keras_engine.public_models(*parts)
+            arguments = (self.blueprint, self.layout, self.weights)
+            self._live["public"] = keras_engine.public_models(*arguments)
         return self._live["public"]
 
     @property

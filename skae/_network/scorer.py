@@ -56,10 +56,10 @@ class Scorer:
                 for error, member in zip(self._errors, members, strict=True)
             ]
         )
-        usual = errors.mean(axis=1)
-        scale = usual.mean()
-        is_usable = np.isfinite(usual) & (usual > 0) & np.isfinite(scale)
-        self.member_weights = np.divide(scale, usual, out=np.ones(len(usual)), where=is_usable)
+        typical = errors.mean(axis=1)
+        scale = typical.mean()
+        is_usable = np.isfinite(typical) & (typical > 0) & np.isfinite(scale)
+        self.member_weights = np.divide(scale, typical, out=np.ones(len(typical)), where=is_usable)
         self.mean_feature_errors = (errors * self.member_weights[:, None]).mean(axis=0)
         return self
 
@@ -129,7 +129,7 @@ def in_batches(function, X, batching=_DEFAULT_BATCHING):
     ----------
     function : callable
         From an array of rows to an array with as many.
-    X : array or RowsOf
+    X : array or RowSubset
         The rows.
     batching : tuple of int
         How many rows to give at once, and how many threads may do so.

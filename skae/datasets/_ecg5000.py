@@ -32,9 +32,9 @@ _CSV_FIRST_ROW = (-0.11252183, -2.8272038, -3.7738969, -4.3497511, -4.376041)
 
 # `sklearn.datasets.fetch_file` is not used: it waits without end on a server that hangs, and,
 # as no checksum of the CSV is published, it would put a wrong file in place before we see it.
-_SILENCE_SECONDS = 30.0
-_TOTAL_SECONDS = 300.0
-_LARGEST_DOWNLOAD = 64 * 2**20
+_MAX_SILENCE_SECONDS = 30.0
+_MAX_TOTAL_SECONDS = 300.0
+_MAX_DOWNLOAD_BYTES = 64 * 2**20
 
 _DESCR = """ECG5000 heartbeats
 ------------------
@@ -195,55 +195,60 @@ def _as_bunch(rows, as_frame):
 
 
 def _read_npz(path):
-    mend = (
+    how_to_fix = (
         f"Copy {_NPZ_NAME} into the folder that the environment variable {_ENVIRONMENT_VARIABLE} "
         "names, or unset the variable to use the cached copy or the download."
     )
     if not path.is_file():
-        raise FileNotFoundError(f"{_ENVIRONMENT_VARIABLE} is set, but there is no {path}. {mend}")
+        raise FileNotFoundError(
+            f"{_ENVIRONMENT_VARIABLE} is set, but there is no {path}. {how_to_fix}"
+        )
     content = path.read_bytes()
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256 != _NPZ_SHA256:
-        raise ValueError(f"{path}: expected the sha256 {_NPZ_SHA256}, found {sha256}. {mend}")
+        raise ValueError(f"{path}: expected the sha256 {_NPZ_SHA256}, found {sha256}. {how_to_fix}")
     with np.load(BytesIO(content), allow_pickle=False) as arrays:
         data, is_normal = arrays["X"], arrays["y"] == 1
     found = (data.shape, np.bincount(is_normal).tolist())
     if found != _NPZ_SHAPE_AND_COUNTS:
         raise ValueError(
             f"{path}: expected the shape and the numbers of abnormal and normal rows "
-            f"{_NPZ_SHAPE_AND_COUNTS}, found {found}. {mend}"
+            f"{_NPZ_SHAPE_AND_COUNTS}, found {found}. {how_to_fix}"
         )
     return _Rows(data, is_normal, f"{_ENVIRONMENT_VARIABLE}: {path}")
 
 
 def _read_or_download(path, download_if_missing, n_retries, delay):
     if path.is_file():
-        mend = "Delete that file to download it again."
-        return _parse_csv(path.read_bytes(), f"cache: {path}", mend)
+        how_to_fix = "Delete that file to download it again."
+        return _parse_csv(path.read_bytes(), f"cache: {path}", how_to_fix)
     if not download_if_missing:
         raise OSError(
             f"Data not found: there is no {path}, and `download_if_missing` is False. Set it to "
             f"True, or set {_ENVIRONMENT_VARIABLE} to a folder that holds {_NPZ_NAME}."
         )
     content = _download(n_retries, delay)
-    mend = "Nothing was saved. Another server, such as a proxy's login page, may have answered."
-    rows = _parse_csv(content, f"download: {_URL}", mend)
+    how_to_fix = (
+        "Nothing was saved. Another server, such as a proxy's login page, may have answered."
+    )
+    rows = _parse_csv(content, f"download: {_URL}", how_to_fix)
     _write_atomically(path, content)
     return rows
 
 
-def _parse_csv(content, source, mend):
+def _parse_csv(content, source, how_to_fix):
     try:
         lines = content.decode("ascii").splitlines()
         table = np.array([line.split(",") for line in lines], dtype=np.float32)
     except ValueError as error:
         raise ValueError(
             f"{source}: expected a CSV of {_CSV_SHAPE[0]} rows of {_CSV_SHAPE[1]} numbers, found "
-            f"{len(content)} bytes that begin {content[:40]!r} and do not parse as one. {mend}"
+            f"{len(content)} bytes that begin {content[:40]!r} and do not parse as one. "
+            f"{how_to_fix}"
         ) from error
     difference = _difference_from_ecg5000(table)
     if difference:
-        raise ValueError(f"{source}: {difference}. {mend}")
+        raise ValueError(f"{source}: {difference}. {how_to_fix}")
     return _Rows(table[:, :-1].copy(), table[:, -1] == 1, source)
 
 
@@ -286,7 +291,7 @@ def _is_refusal(error):
 
 def _download_once():
     try:
-        response = urlopen(_URL, timeout=_SILENCE_SECONDS)
+        response = urlopen(_URL, timeout=_MAX_SILENCE_SECONDS)
     except HTTPError as error:
         # This exception is also the server's answer, and holds its connection open.
         error.close()
@@ -301,15 +306,15 @@ def _download_once():
 
 def _read_within_limits(response):
     content = bytearray()
-    deadline = time.monotonic() + _TOTAL_SECONDS
+    deadline = time.monotonic() + _MAX_TOTAL_SECONDS
     # `read1` returns whatever came; `read` would wait for a full block, on a server that
     # trickles far beyond the deadline.
     while block := response.read1(2**16):
         content += block
-        if len(content) > _LARGEST_DOWNLOAD:
-            raise OSError(f"expected about 8 MB, but more than {_LARGEST_DOWNLOAD} bytes came")
+        if len(content) > _MAX_DOWNLOAD_BYTES:
+            raise OSError(f"expected about 8 MB, but more than {_MAX_DOWNLOAD_BYTES} bytes came")
         if time.monotonic() > deadline:
-            raise TimeoutError(f"only {len(content)} bytes came in {_TOTAL_SECONDS} seconds")
+            raise TimeoutError(f"only {len(content)} bytes came in {_MAX_TOTAL_SECONDS} seconds")
     return bytes(content)
 
 

@@ -205,7 +205,9 @@ def make_ecg_strip(
     cycles = 60 / heart_rate / rate
     peaks = np.cumsum(cycles) - cycles[:2].sum()
     kind = np.full(n_beats, -1)
-    abnormal = _apart(np.flatnonzero((peaks > 0) & (peaks < duration)), anomaly_share, random_state)
+    abnormal = _non_adjacent(
+        np.flatnonzero((peaks > 0) & (peaks < duration)), anomaly_share, random_state
+    )
     kind[abnormal] = random_state.randint(len(_ABNORMALITIES), size=len(abnormal))
     is_premature = np.isin(kind, [_ABNORMALITIES.index(premature) for premature in _PREMATURE])
     peaks = peaks - is_premature * random_state.uniform(0.15, 0.35, n_beats) * cycles
@@ -218,7 +220,7 @@ def make_ecg_strip(
     return voltage[:, None], np.where(kind[beat] < 0, 1, -1).astype(np.int64)
 
 
-def _apart(candidates, share, random_state):
+def _non_adjacent(candidates, share, random_state):
     """Draw a share of the candidates, no two of them neighbors."""
     n_drawn = round(share * len(candidates))
     drawn = random_state.choice(len(candidates) - n_drawn + 1, n_drawn, replace=False)
@@ -255,10 +257,10 @@ def _normal_waves(n_beats, random_state, rate=None, spread=1.0):
     if rate is None:
         rate = np.exp(0.15 * random_state.standard_normal((n_beats, 1)))
     cut = 0.04 * spread * random_state.standard_normal((n_beats, 1))
-    strays = (spread * random_state.standard_normal(shape) for _ in range(3))
-    angles = _ANGLES * rate**_ANGLE_POWERS + cut + 0.015 * next(strays)
-    widths = _WIDTHS * rate**_WIDTH_POWER * np.exp(0.06 * next(strays))
-    heights = _HEIGHTS * np.exp(_HEIGHT_SPREADS * next(strays))
+    noise = (spread * random_state.standard_normal(shape) for _ in range(3))
+    angles = _ANGLES * rate**_ANGLE_POWERS + cut + 0.015 * next(noise)
+    widths = _WIDTHS * rate**_WIDTH_POWER * np.exp(0.06 * next(noise))
+    heights = _HEIGHTS * np.exp(_HEIGHT_SPREADS * next(noise))
     return _Waves(angles, widths, heights)
 
 

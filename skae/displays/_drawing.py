@@ -43,7 +43,7 @@ def given_axes(ax, shape, caller):
     return axes.reshape(shape)
 
 
-def ink(ax):
+def text_color(ax):
     """Return the color of the axes' own words, which stands out from any background."""
     return ax.xaxis.label.get_color()
 
@@ -53,11 +53,11 @@ def draw_threshold(ax, threshold, remark=""):
     if threshold is None:
         return None
     label = f"threshold {threshold:.4g}{remark}"
-    return ax.axvline(threshold, color=ink(ax), linestyle="--", label=label)
+    return ax.axvline(threshold, color=text_color(ax), linestyle="--", label=label)
 
 
 def line_style(style, kwargs):
-    """Return the style of a line: the user's wishes go first, under whichever name."""
+    """Return the style of a line: the user's own takes precedence, under either name."""
     from matplotlib.cbook import normalize_kwargs
     from matplotlib.lines import Line2D
 
@@ -65,7 +65,7 @@ def line_style(style, kwargs):
     return {**style, **normalize_kwargs(kwargs, Line2D)}
 
 
-def scatter_wishes(kwargs):
+def scatter_style(kwargs):
     """Return what the user wants of points, each by matplotlib's first name for it."""
     from matplotlib.cbook import normalize_kwargs
     from matplotlib.collections import PathCollection
@@ -74,17 +74,17 @@ def scatter_wishes(kwargs):
     return {name: value for name, value in given.items() if value is not None}
 
 
-def names_color(wishes):
+def sets_color(user_style):
     """Tell whether the user wants a color for the points."""
-    return not {"c", "color", "facecolor"}.isdisjoint(wishes)
+    return not {"c", "color", "facecolor"}.isdisjoint(user_style)
 
 
-def scatter(ax, points, rows, style, wishes):
-    """Draw some rows of points: the user's wishes go first, those for each row to its row."""
-    if "c" in wishes:  # which matplotlib does not take beside "color"
+def scatter(ax, points, rows, style, user_style):
+    """Draw some rows of points; the user's style takes precedence, row by row where it has rows."""
+    if "c" in user_style:  # which matplotlib does not take beside "color"
         style = {name: value for name, value in style.items() if name != "color"}
-    wishes = {name: _of_rows(value, rows, len(points)) for name, value in wishes.items()}
-    return ax.scatter(*points[rows].T, **style | wishes)
+    user_style = {name: _of_rows(value, rows, len(points)) for name, value in user_style.items()}
+    return ax.scatter(*points[rows].T, **style | user_style)
 
 
 def _of_rows(value, rows, n_rows):

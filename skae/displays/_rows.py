@@ -9,7 +9,7 @@ from skae.displays._drawing import BLUE, VERMILION
 
 # A linear axis shows such errors as one lump: its far end belongs to a few rows.
 _LONG_TAIL = 10.0
-_MOST_ROWS = 25
+_MAX_ROWS = 25
 
 
 def errors_of(estimator, X, caller):
@@ -94,7 +94,7 @@ def takes_log_axis(errors, threshold, log_x, advice=""):
 def check_few_rows(X):
     """Refuse more rows than there is room for, where each gets a panel."""
     n_rows = (np.shape(X) or (0,))[0]
-    if n_rows > _MOST_ROWS:
+    if n_rows > _MAX_ROWS:
         raise ValueError(
-            f"X has {n_rows} rows, and each gets a panel: give at most {_MOST_ROWS}, such as X[:3]."
+            f"X has {n_rows} rows, and each gets a panel: give at most {_MAX_ROWS}, such as X[:3]."
         )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skae.displays._drawing import BLUE, figure_and_axes, ink
+from skae.displays._drawing import BLUE, figure_and_axes, text_color
 
 
 class DetectorComparisonDisplay:
@@ -83,10 +83,10 @@ class DetectorComparisonDisplay:
             self.scores[metric], self.scores["detector"].map(height_of), color=BLUE, alpha=0.5
         )
         mean, spread = (self.summary[f"{what}_{metric}"] for what in ("mean", "std"))
-        style = {"fmt": "|", "color": ink(self.ax_), "markersize": 16, "capsize": 4}
+        style = {"fmt": "|", "color": text_color(self.ax_), "markersize": 16, "capsize": 4}
         self.means_ = self.ax_.errorbar(mean, heights, xerr=spread, **{**style, **kwargs})
         if self.baseline is not None:
-            style = {"color": ink(self.ax_), "linestyle": ":", "zorder": 0}
+            style = {"color": text_color(self.ax_), "linestyle": ":", "zorder": 0}
             self.ax_.axvline(mean[self.baseline], label=f"mean of {self.baseline}", **style)
             self.ax_.legend()
         self.ax_.set(xlabel=f"{metric} in each fold, mean and standard deviation")

@@ -3,13 +3,13 @@
 import numpy as np
 
 from skae._meta.unwrap import error_name as error_name_of
-from skae.displays._drawing import BLUE, given_axes, import_pyplot, ink
+from skae.displays._drawing import BLUE, given_axes, import_pyplot, text_color
 from skae.displays._rows import check_few_rows, checked_numbers
 from skae.inspection import explain
 
-_NEEDED = ["row", "feature", "contribution"]
-_INCHES_A_BAR = 0.35
-_INCHES_A_PANEL = 0.8
+_REQUIRED_COLUMNS = ["row", "feature", "contribution"]
+_INCHES_PER_BAR = 0.35
+_INCHES_PER_PANEL = 0.8
 
 
 class ExplanationDisplay:
@@ -146,7 +146,7 @@ class ExplanationDisplay:
                 "explanation must be a DataFrame as skae.inspection.explain returns it; got "
                 f"{type(explanation).__name__}."
             )
-        if missing := [name for name in _NEEDED if name not in explanation.columns]:
+        if missing := [name for name in _REQUIRED_COLUMNS if name not in explanation.columns]:
             raise ValueError(f"explanation has no column {missing}.")
         checked_numbers(explanation["contribution"], "contribution")
         display = cls(explanation=explanation, error_name=error_name)
@@ -197,7 +197,7 @@ class ExplanationDisplay:
         if ax is not None:
             axes = given_axes(ax, (len(n_bars), 1), caller)
         else:
-            heights = [_INCHES_A_PANEL + _INCHES_A_BAR * n for n in n_bars]
+            heights = [_INCHES_PER_PANEL + _INCHES_PER_BAR * n for n in n_bars]
             _, axes = plt.subplots(
                 len(n_bars),
                 squeeze=False,
@@ -233,7 +233,7 @@ def _draw_bars(panel, row, kwargs):
     panel.invert_yaxis()
     if "reconstruction" in row:
         words = _named([""] * len(row), "reconstructed ", row["reconstruction"])
-        panel.bar_label(bars, words, padding=3, fontsize="small", color=ink(panel))
+        panel.bar_label(bars, words, padding=3, fontsize="small", color=text_color(panel))
         panel.margins(x=0.55)  # for these words
     return bars
 

@@ -10,10 +10,10 @@ from skae._meta.unwrap import split_pipeline, transformed
 from skae.displays._drawing import (
     figure_and_axes,
     import_pyplot,
-    ink,
-    names_color,
     scatter,
-    scatter_wishes,
+    scatter_style,
+    sets_color,
+    text_color,
 )
 from skae.displays._rows import (
     checked_labels,
@@ -221,32 +221,34 @@ class LatentSpaceDisplay:
         self.figure_, self.ax_ = figure_and_axes(ax, type(self).__name__)
         points, names = self._points_and_axis_names()
         self.colorbar_ = None
-        wishes = scatter_wishes(kwargs)
+        user_style = scatter_style(kwargs)
         # A single code is drawn against the error, which needs no color then.
-        is_color_free = self.is_inlier is None and not names_color(wishes)
-        if is_color_free and self.errors is not None and self.codes.shape[1] > 1:
-            self._draw_by_error(points, wishes)
+        is_color_unused = self.is_inlier is None and not sets_color(user_style)
+        if is_color_unused and self.errors is not None and self.codes.shape[1] > 1:
+            self._draw_by_error(points, user_style)
         else:
-            self._draw_by_class(points, wishes)
+            self._draw_by_class(points, user_style)
         self.ax_.set(xlabel=names[0], ylabel=names[1])
         return self
 
-    def _draw_by_error(self, points, wishes):
+    def _draw_by_error(self, points, user_style):
         # The largest errors, which are the fewest, go on top.
         order = np.argsort(self.errors, kind="stable")
         # A thin edge keeps the ends of the color map apart from the background, whichever it is;
         # markers such as "x" have none.
-        edge = {} if "marker" in wishes else {"edgecolor": ink(self.ax_), "linewidth": 0.3}
+        edge = (
+            {} if "marker" in user_style else {"edgecolor": text_color(self.ax_), "linewidth": 0.3}
+        )
         norm = "log" if has_long_tail(self.errors) else None
         style = {"s": 16, "c": self.errors[order], "norm": norm, **edge}
-        self.points_ = [scatter(self.ax_, points, order, style, wishes)]
+        self.points_ = [scatter(self.ax_, points, order, style, user_style)]
         self.colorbar_ = self.figure_.colorbar(self.points_[0], ax=self.ax_, label=self.error_name)
 
-    def _draw_by_class(self, points, wishes):
+    def _draw_by_class(self, points, user_style):
         self.points_ = []
         for label, rows, color in classes(self.is_inlier, len(points)):
             style = {"s": 16, "alpha": 0.8, "color": color, "label": label}
-            self.points_.append(scatter(self.ax_, points, rows, style, wishes))
+            self.points_.append(scatter(self.ax_, points, rows, style, user_style))
         if self.is_inlier is not None:
             self.ax_.legend()
         if self.codes.shape[1] == 1 and self.errors is not None and has_long_tail(self.errors):

@@ -8,7 +8,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from skae._meta.conformal import discoveries
 from skae._meta.unwrap import inner_of, transformed
-from skae.displays._drawing import figure_and_axes, import_pyplot, ink, scatter, scatter_wishes
+from skae.displays._drawing import (
+    figure_and_axes,
+    import_pyplot,
+    scatter,
+    scatter_style,
+    text_color,
+)
 from skae.displays._rows import checked_labels, checked_numbers, classes, label_column
 
 
@@ -215,11 +221,11 @@ class PValueDisplay:
         """
         log = self._takes_log_axes(log)
         self.figure_, self.ax_ = figure_and_axes(ax, type(self).__name__)
-        points, wishes = np.column_stack([self._ranks(), self.p_values]), scatter_wishes(kwargs)
+        points, user_style = np.column_stack([self._ranks(), self.p_values]), scatter_style(kwargs)
         self.points_ = []
         for label, rows, color in classes(self.is_inlier, len(points)):
             style = {"s": 12, "color": color, "label": label, "zorder": 3}
-            self.points_.append(scatter(self.ax_, points, rows, style, wishes))
+            self.points_.append(scatter(self.ax_, points, rows, style, user_style))
         self.uniform_line_ = self._draw_line(1.0, ":", "uniform (normal rows)")
         self.alpha_line_ = None
         if self.alpha is not None:
@@ -252,7 +258,11 @@ class PValueDisplay:
         # From 1 on, not from 0: logarithmic axes have none. A line of two points is straight there.
         ends = np.array([1, len(self.p_values)])
         (line,) = self.ax_.plot(
-            ends, slope * ends / ends[1], color=ink(self.ax_), linestyle=linestyle, label=label
+            ends,
+            slope * ends / ends[1],
+            color=text_color(self.ax_),
+            linestyle=linestyle,
+            label=label,
         )
         return line
 

@@ -7,12 +7,12 @@ from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from skae._labels import inlier_mask
-from skae._meta.unwrap import error_name, split_pipeline, taken_back, transformed
+from skae._meta.unwrap import error_name, original_units, split_pipeline, transformed
 from skae.displays._drawing import given_axes, import_pyplot
 from skae.displays._rows import check_few_rows
 from skae.displays._signal_panels import draw_legend, draw_shaded, draw_side_by_side, signal_panels
 
-_DETECTORS_UNITS = "transformed value"
+_TRANSFORMED_VALUE = "transformed value"
 
 
 class ReconstructionDisplay:
@@ -150,18 +150,18 @@ class ReconstructionDisplay:
             )
         check_few_rows(X)
         inputs = transformed(transforms, X)
-        original, reconstruction, is_back = taken_back(
+        original, reconstruction, is_inverted = original_units(
             transforms, inputs, detector.reconstruct(inputs)
         )
         if value_name == "auto":
-            value_name = "value" if is_back else _DETECTORS_UNITS
+            value_name = "value" if is_inverted else _TRANSFORMED_VALUE
         display = cls(
             X=original,
             X_reconstructed=reconstruction,
             errors=-estimator.score_samples(X),
             is_inlier=estimator.predict(X) == 1,
             row_names=_row_names(X),
-            feature_names=getattr(X, "columns", None) if is_back else None,
+            feature_names=getattr(X, "columns", None) if is_inverted else None,
             value_name=value_name,
             error_name=error_name(estimator).removeprefix("reconstruction "),
         )

@@ -7,7 +7,7 @@ from importlib import import_module
 import numpy as np
 
 from skae._engines.keras.halves import output_shape
-from skae._engines.keras.loading import load_keras, python_random_borrowed
+from skae._engines.keras.loading import load_keras, seeded_python_random
 
 
 class BuiltInBlueprint:
@@ -103,7 +103,7 @@ class FunctionBlueprint:
     def build(self, fast_ops=True):
         """Call the function; layers that were given no seed get theirs from ours."""
         keras = load_keras()
-        with python_random_borrowed(self.seed):
+        with seeded_python_random(self.seed):
             model = self._called()
             if not isinstance(model, keras.Model):
                 raise TypeError(

@@ -32,7 +32,7 @@ def draw_weights(autoencoder, seed):
             for name, initializer in _DRAWN.items():
                 _draw(getattr(owner, name, None), getattr(owner, initializer, None), seeds)
             if getattr(owner, "unit_forget_bias", False):
-                _remember_at_first(owner)
+                _set_forget_bias(owner)
             if hasattr(layer, "seed_generator"):
                 layer.seed_generator.state.assign([next(seeds), 0])
 
@@ -47,7 +47,7 @@ def _draw(variable, initializer, seeds):
     variable.assign(initializer(variable.shape, dtype=variable.dtype))
 
 
-def _remember_at_first(cell):
+def _set_forget_bias(cell):
     """Set the bias of the forget gate to one, as Keras does when it builds a cell."""
     bias = np.zeros(cell.bias.shape, dtype=np.float32)
     bias[cell.units : 2 * cell.units] = 1.0

@@ -12,7 +12,7 @@ _SHORT_NAMES = {
     "losses": ("mae", "mape", "mse", "msle"),
     "metrics": ("mae", "mape", "mse", "msle"),
 }
-_borrowing_python_random = threading.Lock()
+_python_random_lock = threading.Lock()
 
 
 def load_keras():
@@ -76,13 +76,13 @@ def resolve(kind, identifier):
 
 
 @contextmanager
-def python_random_borrowed(seed):
+def seeded_python_random(seed):
     """Let Python's own generator start from `seed`, and give it back as it was.
 
     Keras draws the seed of a layer that was given none from there. Models that users build are
     reproducible by this, and their `random` module never notices.
     """
-    with _borrowing_python_random:
+    with _python_random_lock:
         before = random.getstate()
         random.seed(seed)
         try:

@@ -14,7 +14,7 @@ from skae._engines.keras.loading import load_keras
 from skae._engines.keras.progress import progress_callback
 from skae._engines.options import n_batches
 
-# Rows that one call of the compiled loop may see: Ctrl-C is heard between two calls.
+# Rows that one call of the compiled loop may see: Ctrl-C is handled between two calls.
 _MAX_ROWS_PER_CALL = 200_000
 _BATCH_HOOKS = (
     "on_batch_begin",
