@@ -35,7 +35,7 @@ class GlobalMinMaxScaler(
     n_features_in_ : int
         Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, where X has names that are all strings.
+        Names of the features, if X has column names that are all strings.
 
     Examples
     --------

@@ -38,23 +38,23 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
     Parameters
     ----------
     estimator : estimator or keras.Model
-        A scikit-learn estimator is cloned and fitted, scikeras' `KerasRegressor` among them. A
+        A scikit-learn estimator, or scikeras' `KerasRegressor`, is cloned and fitted. A
         `keras.Model` is neither: clones of the detector share it, and scores come from the weights
-        it has when `fit` is called. It comes back from a pickle uncompiled, and only if a class of
-        your own is registered (`keras.saving.register_keras_serializable`).
+        it has when `fit` is called. It is unpickled uncompiled, and only if a class of your own is
+        registered (`keras.saving.register_keras_serializable`).
     error : {"mse", "mae", "msle", "standardized", "mahalanobis"} or callable, default="mse"
-        What a row is scored by. "standardized" divides each feature's squared residual by what is
-        usual for it; "mahalanobis" also takes account of residuals that go together. Both learn
-        what is usual from the rows that set the offset, and want scaled data. A callable is called
-        with X and its reconstruction and returns the error of each feature of each row; their mean
-        is the error of the row.
+        What a row is scored by. "standardized" divides each feature's squared residual by its
+        typical size; "mahalanobis" also accounts for correlated residuals. Both learn from the rows
+        that set the offset, and want scaled data. A callable is called with X and its
+        reconstruction and returns the error of each feature of each row; their mean is the error of
+        the row.
     threshold : str, float or rule, default="auto"
         The rule of :mod:`skae.thresholds` that sets the offset from the errors of the rows given to
-        `fit`, or the short name of one: "mean_std" (which "auto" is), "quantile", "median_mad",
-        "iqr", "fpr" or "pot". A float is the threshold of the error itself.
-    contamination : float, default="auto"
+        `fit`, or its short name: "mean_std" (the same as "auto"), "quantile", "median_mad", "iqr",
+        "fpr" or "pot". A float is the threshold of the error itself.
+    contamination : float or "auto", default="auto"
         Share of outliers among the rows given to `fit`, in (0, 0.5]: the offset is that quantile of
-        their scores. "auto" leaves the offset to `threshold`.
+        all their scores. "auto" leaves the offset to `threshold`.
 
     Attributes
     ----------
@@ -64,12 +64,12 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
         `decision_function` is `score_samples` minus this. The threshold of the error is
         `-offset_`.
     feature_errors_ : ndarray of shape (n_features_in_,)
-        Mean error of each feature over the rows given to `fit`, or 4,096 or fewer, evenly spaced,
-        where they are more: what :func:`skae.inspection.explain` takes for usual.
+        Mean error of each feature over the rows that set the offset (at most 4,096 of them, evenly
+        spaced): what :func:`skae.inspection.explain` compares errors with.
     n_features_in_ : int
         Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, where X has names that are all strings.
+        Names of the features, if X has column names that are all strings.
 
     See Also
     --------
