@@ -3,7 +3,7 @@
 import sys
 import warnings
 
-# Whose calls lie between the user's line and the place in skae that has something to say.
+# Packages whose calls lie between the user's line and the code in skae that warns.
 _SKIPPED_PACKAGES = {
     "concurrent",
     "contextlib",
@@ -16,7 +16,7 @@ _SKIPPED_PACKAGES = {
 
 
 def warn(message, category=UserWarning):
-    """Warn as if from the innermost line that is neither skae's nor that of a library in between.
+    """Warn as if from the innermost line outside skae and the libraries in between.
 
     Parameters
     ----------

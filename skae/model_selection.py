@@ -25,12 +25,11 @@ __all__ = ["StratifiedNoveltyKFold", "StratifiedOutlierKFold", "compare_detector
 
 
 class StratifiedOutlierKFold(BaseCrossValidator):
-    """Folds that are shuffled and hold inliers and outliers in equal shares.
+    """Shuffled folds with equal shares of inliers and outliers.
 
-    An integer `cv` gives an outlier detector unshuffled folds that know nothing of the labels:
-    where rows are sorted by label, each fold has one class only. Here each fold has its share of
-    inliers, of outliers, and of every label among them, where y has several; in whole numbers, so
-    they differ by one row at most.
+    An integer `cv` gives an outlier detector unshuffled folds that ignore the labels: if rows are
+    sorted by label, each fold has one class only. Here each fold has its share of inliers, of
+    outliers, and of every label among them if y has several, equal to within one row.
 
     Parameters
     ----------
@@ -40,8 +39,8 @@ class StratifiedOutlierKFold(BaseCrossValidator):
         What y calls normal rows, or the others; name at most one. "auto" is scikit-learn's
         coding: +1 for inliers, -1 for outliers.
     random_state : int, RandomState instance or None, default=None
-        Shuffles the rows. Pass an int for the same folds at each call of `split`; successive
-        halving asks for it.
+        Shuffles the rows. Pass an int for the same folds on each call of `split`; successive
+        halving requires it.
 
     See Also
     --------
@@ -50,9 +49,9 @@ class StratifiedOutlierKFold(BaseCrossValidator):
 
     Notes
     -----
-    With `groups`, no group is in two folds (:class:`~sklearn.model_selection.StratifiedGroupKFold`
-    does it), and the shares are as equal as the groups allow; folds without both classes are
-    refused.
+    With `groups`, no group is in two folds (by
+    :class:`~sklearn.model_selection.StratifiedGroupKFold`), and the shares are as equal as the
+    groups allow; folds without both classes raise an error.
 
     Examples
     --------
@@ -66,7 +65,7 @@ class StratifiedOutlierKFold(BaseCrossValidator):
     ['dead', 'noisy', 'normal', 'normal', 'normal', 'normal']
     """
 
-    # Metadata routing: groups given to a search or to cross_validate come here.
+    # Metadata routing: groups given to a search or to cross_validate arrive here.
     __metadata_request__split = {"groups": True}
 
     def __init__(self, n_splits=5, *, inlier_label="auto", outlier_label="auto", random_state=None):
@@ -116,7 +115,7 @@ class StratifiedOutlierKFold(BaseCrossValidator):
         Raises
         ------
         ValueError
-            If the folds cannot all have inliers and outliers, or y does not say what they are.
+            If the folds cannot all have inliers and outliers, or y does not tell them apart.
         """
         if y is None:
             raise ValueError(f"{type(self).__name__} needs labels: y is None.")
@@ -135,7 +134,7 @@ class StratifiedOutlierKFold(BaseCrossValidator):
         return np.ones_like(is_inlier)
 
     def _assign_folds(self, is_inlier, y):
-        """Deal the rows like cards: shuffled, then put in order of their labels."""
+        """Assign a fold to each row: shuffled, ordered by label, then dealt out in turn."""
         labels = column_or_1d(y).tolist()
         number = {label: i for i, label in enumerate(dict.fromkeys(labels))}
         kind = np.array([number[label] for label in labels])
@@ -146,7 +145,7 @@ class StratifiedOutlierKFold(BaseCrossValidator):
         return fold_of_row
 
     def _assign_folds_to_groups(self, is_inlier, groups):
-        # Numbered at random, because shuffle=True spoils the shares in scikit-learn 1.7.
+        # Numbered at random, because shuffle=True distorts the shares in scikit-learn 1.7.
         _, number = np.unique(column_or_1d(groups), return_inverse=True)
         number = check_random_state(self.random_state).permutation(number.max() + 1)[number]
         splitter = StratifiedGroupKFold(self.n_splits)
@@ -166,7 +165,7 @@ class StratifiedOutlierKFold(BaseCrossValidator):
 class StratifiedNoveltyKFold(StratifiedOutlierKFold):
     """Folds that train on inliers only, and test on inliers and outliers.
 
-    For detectors that are to learn from normal rows and read no labels. The test folds are those
+    For detectors that should learn from normal rows and read no labels. The test folds are those
     of :class:`StratifiedOutlierKFold` with the same parameters; the outliers of the other folds
     are left out of the training.
 
@@ -178,7 +177,7 @@ class StratifiedNoveltyKFold(StratifiedOutlierKFold):
         What y calls normal rows, or the others; name at most one. "auto" is scikit-learn's
         coding: +1 for inliers, -1 for outliers.
     random_state : int, RandomState instance or None, default=None
-        Shuffles the rows. Pass an int for the same folds at each call of `split`.
+        Shuffles the rows. Pass an int for the same folds on each call of `split`.
 
     See Also
     --------
@@ -187,7 +186,7 @@ class StratifiedNoveltyKFold(StratifiedOutlierKFold):
 
     Notes
     -----
-    A search refits the best candidate on all rows it was given, outliers included: give it
+    A search refits the best candidate on all rows it was given, including outliers: pass
     `refit=False`, or use :class:`skae.FitOnInliers` and :class:`StratifiedOutlierKFold`.
 
     Examples
@@ -240,22 +239,22 @@ def compare_detectors(
     X : array-like of shape (n_samples, n_features)
         The rows.
     y : array-like of shape (n_samples,)
-        Their labels. They are passed on to `fit`, which most detectors do not look at, so these
+        Their labels. They are passed on to `fit`, where most detectors ignore them, and so
         train on inliers and outliers; see :class:`skae.FitOnInliers` and
         :class:`StratifiedNoveltyKFold` for training on inliers only.
     cv : int, splitter or iterable, default=None
         How to split: a splitter, the (train, test) pairs themselves, or a number of folds for
         :class:`StratifiedOutlierKFold` with `random_state=0`. None is 5.
     scoring : str, sequence of str or dict, default=None
-        Names that :func:`skae.metrics.anomaly_scorer` knows, or scorers by name, which are used as
-        they are. The first one ranks. None is that of :func:`skae.metrics.anomaly_scorers`.
+        Names that :func:`skae.metrics.anomaly_scorer` knows, or scorers by name, used as they are.
+        The first one ranks. None means the default of :func:`skae.metrics.anomaly_scorers`.
     baseline : str, default=None
         Name of the detector that the others are compared with, fold by fold.
     groups : array-like of shape (n_samples,), default=None
-        Given to the splitter, which keeps the rows of a group together.
+        Passed to the splitter, which keeps the rows of a group together.
     params : dict, default=None
         As in :func:`~sklearn.model_selection.cross_validate`: passed on to `fit` of every
-        detector; with metadata routing, to whatever asks for it, scorers too.
+        detector; with metadata routing, to whatever requests it, including scorers.
     n_jobs : int, default=None
         Number of fits at a time; None is 1, -1 all processors. Times are comparable only where
         nothing else runs.
@@ -272,8 +271,8 @@ def compare_detectors(
     Warns
     -----
     FitFailedWarning
-        For each detector that raises an error in one fold or more. It comes last, without a mean;
-        the table has the words of the error. The others go on.
+        For each detector that raises an error in one fold or more. It is ranked last, without a
+        mean; the table has the error message. The others continue.
 
     See Also
     --------
@@ -282,7 +281,7 @@ def compare_detectors(
     Notes
     -----
     Folds share training rows, so their scores are not independent, and an ordinary t-test finds
-    differences everywhere. With a `baseline`, the p-values are of the corrected resampled t-test
+    too many differences. With a `baseline`, the p-values are of the corrected resampled t-test
     of Nadeau and Bengio [1]_ (two-sided), which adds the ratio of test to training rows to the
     variance. They are not corrected for the number of detectors and metrics compared.
 
@@ -364,7 +363,7 @@ def _folds(cv, X, y, groups, labels):
 
 
 def _fit_and_score(detector, X, y, fold, scorers, params):
-    """Return the results of one detector in one fold, or the words of its error."""
+    """Return the results of one detector in one fold, or its error message."""
     try:
         result = cross_validate(
             detector, X, y, cv=[fold], scoring=scorers, params=params, error_score="raise"

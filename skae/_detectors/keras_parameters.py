@@ -12,7 +12,7 @@ def clone_sharing_models(estimator, names):
     """Clone an estimator, with its Keras objects among the parameters `names` shared.
 
     They are templates, or used as they are, and never changed. Copying them would go through Keras'
-    files, cannot be done with every class, and draws from Python's own generator.
+    file format, fails for some classes, and draws from Python's own generator.
     """
     shared = {name: getattr(estimator, name) for name in names}
     shared = {name: value for name, value in shared.items() if _is_keras_object(value)}
@@ -29,7 +29,7 @@ def _is_keras_object(value):
 def pack_parameter(value):
     """Return a Keras model or optimizer as plain data, anything else as it is.
 
-    Keras' own pickles carry the time of day: two of one object differ.
+    Keras' own pickles contain the time of day, so two pickles of one object differ.
     """
     if is_keras_model(value):
         return {"keras_model": config_of(value), "weights": value.get_weights()}

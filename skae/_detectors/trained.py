@@ -1,4 +1,4 @@
-"""What detectors that train a network of their own share: the story of fit, and what it leaves."""
+"""What detectors that train their own network share: the course of fit, and its results."""
 
 from abc import abstractmethod
 from numbers import Integral, Real
@@ -100,13 +100,13 @@ class NetworkDetector(ReconstructionErrorDetector):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            The training rows, best normal ones only, in float32. Above 64 MiB they reach the
-            network in chunks of 32 MiB, shuffled by blocks of neighboring rows; a `numpy.memmap`
+            The training rows, ideally normal ones only, in float32. Above 64 MiB they reach the
+            network in chunks of 32 MiB, shuffled in blocks of neighboring rows; a `numpy.memmap`
             is then never in memory as a whole.
         y : Ignored
             Not used, present for API consistency by convention.
         sample_weight : array-like of shape (n_samples,), default=None
-            What each row counts for in the loss.
+            How much each row counts in the loss.
         X_val : array-like of shape (n_validation_samples, n_features), default=None
             Rows for the validation curves of `history_` and for early stopping. They never set the
             threshold. Excludes `validation_fraction > 0`. In a pipeline they are scaled like X if
@@ -120,7 +120,7 @@ class NetworkDetector(ReconstructionErrorDetector):
         Raises
         ------
         ValueError
-            If the data or a parameter is unfit, or the loss stops being finite.
+            If the data or a parameter is invalid, or the loss stops being finite.
 
         Warns
         -----
@@ -159,7 +159,7 @@ class NetworkDetector(ReconstructionErrorDetector):
         return found
 
     def _check_parameters(self):
-        """Refuse what the constraints of single parameters cannot tell."""
+        """Reject what the constraints of single parameters cannot catch."""
         for callback in self.callbacks or ():
             if isinstance(callback, type) or not hasattr(callback, "set_model"):
                 raise TypeError(
@@ -167,7 +167,7 @@ class NetworkDetector(ReconstructionErrorDetector):
                 )
 
     def _checked_data(self, X, X_val, sample_weight):
-        """Return the data in float32, after everything that can be checked without training."""
+        """Return the data in float32, after all checks that need no training."""
         if self.validation_fraction > 0 and X_val is not None:
             raise ValueError(
                 "X_val and validation_fraction > 0 both give validation rows, so give one of them: "
@@ -198,10 +198,10 @@ class NetworkDetector(ReconstructionErrorDetector):
                     f" and say with input_shape={tuple(X.shape[1:])} how the network sees a row"
                 )
             raise ValueError(
-                f"X must be 2-D, one row a sample; got shape {X.shape}. Give X.reshape(len(X), -1)"
-                f"{layout}."
+                f"X must be 2-D, one row per sample; got shape {X.shape}. Give "
+                f"X.reshape(len(X), -1){layout}."
             )
-        # What lies on disk is read into memory, and turned into float32, piece by piece.
+        # Data on disk is read into memory, and converted to float32, piece by piece.
         dtype = "numeric" if is_on_disk(X) else np.float32
         return validate_data(self, X, reset=reset, dtype=dtype, **kwargs)
 
@@ -225,7 +225,7 @@ class NetworkDetector(ReconstructionErrorDetector):
         return None if X_val is None else Feed(X_val, layout)
 
     def _trained_network(self, X, feed, feed_val, layout, random):
-        """Return a network, new or the present one, after training; keep the history."""
+        """Return a network, new or resumed, after training; keep the history."""
         resumes = self.warm_start and hasattr(self, "_scorer")
         if resumes:
             self._check_resumes(layout)
@@ -253,7 +253,7 @@ class NetworkDetector(ReconstructionErrorDetector):
             )
 
     def _sizes(self, X, auto_sizes, **others):
-        """Return the sizes of a built-in network; `others` are those that are no parameters."""
+        """Return the sizes of a built-in network; `others` are those that are not parameters."""
         self.output_activation_ = self._chosen_output_activation(X)
         names = ("latent_dim", "activation", "latent_activation", "dropout", "l2", "latent_l1")
         return Sizes(
@@ -299,7 +299,7 @@ class NetworkDetector(ReconstructionErrorDetector):
         )
 
     def _set_offset(self, rule, network, X, calibration):
-        """Set the offset from the errors of the rows that the rule, or contamination, looks at."""
+        """Set the offset from the errors of the rows that the rule, or contamination, uses."""
         rows = X if rule is None or len(calibration) == len(X) else RowSubset(X, calibration)
         self._scorer = Scorer(network, self.error).fit(evenly_spaced(rows))
         errors = self._scorer.row_errors(rows)
@@ -334,7 +334,7 @@ def _warn_if_scaled_differently(X, X_val):
 
 
 def _layer_sizes(sizes, auto_sizes):
-    """Return `hidden_layer_sizes` as a tuple of int, or refuse them."""
+    """Return `hidden_layer_sizes` as a tuple of int, or raise."""
     if isinstance(sizes, str):
         return auto_sizes
     sizes = (sizes,) if isinstance(sizes, Integral) else tuple(sizes)

@@ -25,8 +25,8 @@ class ThresholdedOutlierDetector(OffsetMixin, InnerDetectorMixin):
     training again, put that into :class:`~sklearn.frozen.FrozenEstimator`.
 
     A detector reconstructs the rows it was trained on better than others, so a threshold from
-    their errors raises more false alarms than it promises. With `cv` the rule sees errors of rows
-    held out instead, each from a clone that was not trained on it.
+    their errors raises more false alarms than it promises. With `cv` the rule sees the errors of
+    held-out rows instead, each from a clone that was not trained on that row.
 
     Parameters
     ----------

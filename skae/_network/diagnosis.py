@@ -1,4 +1,4 @@
-"""What a trained network shows of having learned nothing."""
+"""Warnings about a network that has learned nothing."""
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -11,7 +11,7 @@ _ADVICE = "Try more epochs, another learning_rate, or scaled data."
 
 
 def warn_if_useless(scorer, X, errors):
-    """Warn of a network that does no better than the mean, or whose latent layer is dead.
+    """Warn about a network that does no better than the mean, or whose latent layer is dead.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def warn_if_useless(scorer, X, errors):
     error_of_mean = scorer.errors_of(X, mean).mean()
     if error_of_mean == 0:
         return
-    # With one code for all rows it would be no better than the mean: no need to run the encoder.
+    # With one code for all rows it could not beat the mean: no need to run the encoder.
     if error < _LEARNED_RATIO * error_of_mean:
         return
     if error >= error_of_mean:

@@ -1,8 +1,7 @@
 """A trained network as plain data: how it is built, how rows are laid out for it, its weights.
 
-The arrays are the truth. Live models are built from them when first asked for and are never
-pickled, so that a pickle's bytes depend on nothing but the network, and loading one needs no
-TensorFlow.
+The arrays are authoritative. Live models are built from them on first use and are never pickled,
+so that the bytes of a pickle depend only on the network, and loading one needs no TensorFlow.
 """
 
 import numpy as np
@@ -12,7 +11,7 @@ from skae._engines.keras import engine as keras_engine
 
 
 class Network:
-    """A trained network, whichever engine computes with it.
+    """A trained network, independent of the engine that computes with it.
 
     Parameters
     ----------
@@ -28,7 +27,7 @@ class Network:
         Whether it shows a decoder.
     """
 
-    # What rows are turned into before they are reconstructed, and compared.
+    # Rows are converted to it before they are reconstructed and compared.
     dtype = np.float32
 
     def __init__(self, blueprint, layout, weights, code_shape, has_decoder):
@@ -57,11 +56,11 @@ class Network:
         return self._forward.max_rows_at_once, self._forward.n_threads
 
     def reconstruct(self, X):
-        """Return what the network makes of each row; of members, in the second axis."""
+        """Return the reconstruction of each row; by members, in the second axis."""
         return self._forward.reconstruct(X)
 
     def draws(self, X):
-        """Return what the decoder makes of codes drawn for each row, the draws as second axis."""
+        """Return the rows decoded from codes drawn for each row, the draws as second axis."""
         return self._forward.draws(X)
 
     def encode(self, X):
@@ -69,12 +68,12 @@ class Network:
         return self._forward.encode(X)
 
     def decode(self, codes):
-        """Return the row that the decoder makes of each flat latent code."""
+        """Return the row decoded from each flat latent code."""
         return self._forward.decode(codes)
 
     @property
     def public(self):
-        """A Keras model from the same arrays, and its halves, to look at or to change."""
+        """A Keras model from the same arrays, and its halves, to inspect or change."""
         if "public" not in self._live:
             arguments = (self.blueprint, self.layout, self.weights)
             self._live["public"] = keras_engine.public_models(*arguments)
@@ -82,7 +81,7 @@ class Network:
 
     @property
     def _forward(self):
-        """What computes: NumPy where it can, so that a score never depends on TensorFlow."""
+        """The engine: NumPy where it can, so that a score never depends on TensorFlow."""
         if "forward" not in self._live:
             forward = numpy_engine.forward(self.blueprint, self.weights)
             if forward is None:
@@ -96,7 +95,7 @@ class Network:
 
 
 def join_histories(before, after):
-    """Append one history to another; a curve that one of them lacks is NaN there."""
+    """Append one history to another; a curve missing from one of them is NaN there."""
     lengths = [len(before["loss"]), len(after["loss"])]
     return {
         name: [

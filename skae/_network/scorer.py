@@ -14,9 +14,9 @@ from skae._errors import (
     row_errors,
 )
 
-# How many rows are reconstructed at once, and by how many threads, where the model does not say.
+# Rows reconstructed at once, and by how many threads, unless the model says otherwise.
 _DEFAULT_BATCHING = (8192, 1)
-# Rows that tell what the errors of all are like.
+# Rows enough to represent the errors of all.
 _MAX_SAMPLE = 4096
 
 
@@ -27,16 +27,16 @@ class Scorer:
     ----------
     model : Network or other object
         Its `reconstruct(X)` returns rows, or for each row those of several members in the second
-        axis. It has the `dtype` in which it takes rows, `batching` (how many at once, in how many
-        threads), and `draws(X)` where the error needs them.
+        axis. It has the `dtype` of its input, `batching` (how many rows at once, in how many
+        threads), and `draws(X)` if the error needs them.
     error : str or callable
         As the parameter of the detectors.
 
     Attributes
     ----------
     member_weights : ndarray of shape (n_members,)
-        What the errors of each member are multiplied by to bring them to a common scale: then
-        each has the same mean error over the rows given to `fit`. One for a model that is one.
+        Factors that bring the members' errors to a common scale, on which each has the same mean
+        error over the rows given to `fit`. A single model has the factor one.
     mean_feature_errors : ndarray of shape (n_features,)
         Mean error of each feature over the rows given to `fit`.
     """
@@ -46,7 +46,7 @@ class Scorer:
         self.error = error
 
     def fit(self, X):
-        """Learn from rows what is usual: residuals, and the errors of members and features."""
+        """Learn typical values from rows: residuals, and the errors of members and features."""
         X = self._rows(X)
         members = self._reconstructions(X)
         self._errors = [fitted_error(self.error, X, member) for member in members]
@@ -64,7 +64,7 @@ class Scorer:
         return self
 
     def row_errors(self, X):
-        """Return the error of each row, float64; infinity where it is no number."""
+        """Return the error of each row, float64; infinity where it is NaN."""
         return self._in_batches(lambda rows: _mean_of(self._by_member(row_errors, rows)), X)
 
     def member_errors(self, X):
@@ -76,7 +76,7 @@ class Scorer:
         return self._in_batches(lambda rows: _mean_of(self._by_member(feature_errors, rows)), X)
 
     def reconstruct(self, X):
-        """Return what the model, or its members on average, make of each row."""
+        """Return the reconstruction of each row, the mean over members if there are several."""
 
         def mean(rows):
             found = self.model.reconstruct(self._rows(rows))
@@ -85,7 +85,7 @@ class Scorer:
         return in_batches(mean, X, self.model.batching)
 
     def errors_of(self, X, reconstruction):
-        """Return the error that each row would have with a reconstruction from elsewhere."""
+        """Return the error that each row would have with another reconstruction."""
         X = self._rows(X)
         return _mean_of(
             [
@@ -96,12 +96,12 @@ class Scorer:
 
     def _in_batches(self, errors_of_rows, X):
         errors = in_batches(lambda rows: errors_of_rows(self._rows(rows)), X, self.model.batching)
-        # A row that comes out as NaN is as badly reconstructed as can be, and no inlier.
+        # A row with NaN is reconstructed as badly as possible, and is no inlier.
         errors[np.isnan(errors)] = np.inf
         return errors
 
     def _by_member(self, measure, X):
-        """Return what a measure says of rows for each member, on the common scale."""
+        """Return a measure of rows for each member, on the common scale."""
         return [
             weight * measure(error, X, member)
             for weight, error, member in zip(
@@ -110,7 +110,7 @@ class Scorer:
         ]
 
     def _reconstructions(self, X):
-        """Return a list with what each member makes of the rows."""
+        """Return a list with the reconstructions by each member."""
         if needs_draws(self.error):
             return [self.model.draws(X)]
         found = self.model.reconstruct(X)
@@ -123,7 +123,7 @@ class Scorer:
 
 
 def in_batches(function, X, batching=_DEFAULT_BATCHING):
-    """Return what a function makes of the rows of X, called with so many as fit in memory.
+    """Return a function of the rows of X, called with as many as fit in memory.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def in_batches(function, X, batching=_DEFAULT_BATCHING):
 
 
 def evenly_spaced(X):
-    """Return so many rows of X, evenly spaced, as tell what its errors are like."""
+    """Return enough rows of X, evenly spaced, to represent its errors."""
     return X[:: 1 + (len(X) - 1) // _MAX_SAMPLE]
 
 

@@ -30,8 +30,8 @@ _CSV_NAME = "ecg5000.csv"
 _CSV_SHAPE = (4998, _N_TIMES + 1)
 _CSV_FIRST_ROW = (-0.11252183, -2.8272038, -3.7738969, -4.3497511, -4.376041)
 
-# `sklearn.datasets.fetch_file` is not used: it waits without end on a server that hangs, and,
-# as no checksum of the CSV is published, it would put a wrong file in place before we see it.
+# `sklearn.datasets.fetch_file` is not used: it waits forever for a server that hangs, and, since no
+# checksum of the CSV is published, it would save a wrong file before we can check it.
 _MAX_SILENCE_SECONDS = 30.0
 _MAX_TOTAL_SECONDS = 300.0
 _MAX_DOWNLOAD_BYTES = 64 * 2**20
@@ -75,32 +75,32 @@ def fetch_ecg5000(
     n_retries=3,
     delay=1.0,
 ):
-    """Load the ECG5000 heartbeats, downloading them where there is no copy.
+    """Load the ECG5000 heartbeats, downloading them if there is no copy.
 
-    Looked for in this order: ``ecg5000.npz`` in the folder that the environment variable
-    ``SKAE_DATA`` names, where it is set (5,000 beats); the copy that an earlier download left
-    in `data_home` (4,998 of the same beats); the web (about 8 MB).
+    Sources, in this order: ``ecg5000.npz`` in the folder that the environment variable
+    ``SKAE_DATA`` names, if it is set (5,000 beats); the copy of an earlier download in
+    `data_home` (4,998 of the same beats); the web (about 8 MB).
 
     Parameters
     ----------
     data_home : str or path-like, default=None
-        Folder that holds scikit-learn's data sets; the copy lies in its subfolder ``skae``.
+        Folder that holds scikit-learn's data sets; the copy is in its subfolder ``skae``.
         None means that of :func:`sklearn.datasets.get_data_home`.
 
     download_if_missing : bool, default=True
-        If False, raise an OSError where there is no local copy.
+        If False, raise an OSError if there is no local copy.
 
     return_X_y : bool, default=False
-        If True, return ``(data, target)`` in place of the Bunch.
+        If True, return ``(data, target)`` instead of the Bunch.
 
     as_frame : bool, default=False
         If True, the data are a pandas DataFrame and the target is a Series.
 
     n_retries : int, default=3
-        How often to try again after an error of the network or the server.
+        How often to retry after a network or server error.
 
     delay : float, default=1.0
-        Seconds between two tries.
+        Seconds between two attempts.
 
     Returns
     -------
@@ -108,8 +108,8 @@ def fetch_ecg5000(
         With the attributes:
 
         data : {ndarray, DataFrame} of shape (n_samples, 140), float32
-            One heartbeat a row, each scaled to mean 0 and standard deviation 1 as published,
-            so without a unit. 5,000 rows from ``SKAE_DATA``, 4,998 from the download.
+            One heartbeat per row, each scaled to mean 0 and standard deviation 1 as published,
+            and so without a unit. 5,000 rows from ``SKAE_DATA``, 4,998 from the download.
         target : {ndarray, Series} of shape (n_samples,), int64
             +1 for a normal beat, -1 for an abnormal one.
         feature_names : list of str
@@ -137,13 +137,13 @@ def fetch_ecg5000(
 
     See Also
     --------
-    make_heartbeats : Artificial heartbeats, where there is no data and no network.
+    make_heartbeats : Artificial heartbeats, which need neither data nor a network.
 
     Notes
     -----
-    The rows from ``SKAE_DATA`` come sorted by label, normal ones first: shuffle or stratify
-    whatever splits them. A download is checked before it is saved, so that one that fails
-    leaves no file behind.
+    The rows from ``SKAE_DATA`` are sorted by label, normal ones first: shuffle or stratify when
+    splitting them. A download is checked before it is saved, so that a failed one leaves no file
+    behind.
 
     References
     ----------
@@ -253,7 +253,7 @@ def _parse_csv(content, source, how_to_fix):
 
 
 def _difference_from_ecg5000(table):
-    """Say what was expected and what came, or return an empty string."""
+    """Return what was expected and what was found, or an empty string."""
     if table.shape != _CSV_SHAPE:
         return f"expected rows and columns {_CSV_SHAPE}, found {table.shape}"
     if not np.all(np.isfinite(table)):
@@ -307,8 +307,8 @@ def _download_once():
 def _read_within_limits(response):
     content = bytearray()
     deadline = time.monotonic() + _MAX_TOTAL_SECONDS
-    # `read1` returns whatever came; `read` would wait for a full block, on a server that
-    # trickles far beyond the deadline.
+    # `read1` returns what has arrived; `read` would wait for a full block, with a slow server far
+    # beyond the deadline.
     while block := response.read1(2**16):
         content += block
         if len(content) > _MAX_DOWNLOAD_BYTES:

@@ -1,4 +1,4 @@
-"""What the displays draw with: matplotlib, imported when first needed, and a few colors."""
+"""Drawing helpers: matplotlib, imported on first use, and a few colors."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ def import_pyplot(caller):
     except ImportError as error:
         raise ImportError(
             f"{caller} needs matplotlib to draw: pip install skae[plot]. "
-            "Its numbers can be had without, by frame()."
+            "Its numbers are available without it, from frame()."
         ) from error
     return plt
 
@@ -32,7 +32,7 @@ def figure_and_axes(ax, caller):
 
 
 def given_axes(ax, shape, caller):
-    """Return the user's axes as an array, those of a row in a line, or say how many it takes."""
+    """Return the user's axes as an array, one line per row, or say how many are needed."""
     n_rows, n_columns = shape
     axes = np.array(ax, dtype=object)
     if axes.size != n_rows * n_columns or not all(hasattr(a, "plot") for a in axes.flat):
@@ -44,12 +44,12 @@ def given_axes(ax, shape, caller):
 
 
 def text_color(ax):
-    """Return the color of the axes' own words, which stands out from any background."""
+    """Return the text color of the axes, which stands out from any background."""
     return ax.xaxis.label.get_color()
 
 
 def draw_threshold(ax, threshold, remark=""):
-    """Draw a threshold of errors, which are on the horizontal axis; None where there is none."""
+    """Draw a threshold of the errors on the horizontal axis, unless it is None."""
     if threshold is None:
         return None
     label = f"threshold {threshold:.4g}{remark}"
@@ -66,7 +66,7 @@ def line_style(style, kwargs):
 
 
 def scatter_style(kwargs):
-    """Return what the user wants of points, each by matplotlib's first name for it."""
+    """Return the user's style for points, under matplotlib's canonical names."""
     from matplotlib.cbook import normalize_kwargs
     from matplotlib.collections import PathCollection
 
@@ -75,13 +75,13 @@ def scatter_style(kwargs):
 
 
 def sets_color(user_style):
-    """Tell whether the user wants a color for the points."""
+    """Tell whether the user sets a color for the points."""
     return not {"c", "color", "facecolor"}.isdisjoint(user_style)
 
 
 def scatter(ax, points, rows, style, user_style):
     """Draw some rows of points; the user's style takes precedence, row by row where it has rows."""
-    if "c" in user_style:  # which matplotlib does not take beside "color"
+    if "c" in user_style:  # which matplotlib does not accept together with "color"
         style = {name: value for name, value in style.items() if name != "color"}
     user_style = {name: _of_rows(value, rows, len(points)) for name, value in user_style.items()}
     return ax.scatter(*points[rows].T, **style | user_style)

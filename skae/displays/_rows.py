@@ -1,4 +1,4 @@
-"""What several displays ask of rows: their errors, the threshold, their classes and names."""
+"""What several displays need of rows: errors, threshold, classes and labels."""
 
 import numpy as np
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
@@ -7,7 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 from skae._labels import inlier_mask
 from skae.displays._drawing import BLUE, VERMILION
 
-# A linear axis shows such errors as one lump: its far end belongs to a few rows.
+# On a linear axis, errors with such a tail are a single lump: a few rows take up the rest.
 _LONG_TAIL = 10.0
 _MAX_ROWS = 25
 
@@ -29,14 +29,14 @@ def threshold_of(estimator, X, errors):
         return None
     decision = column_or_1d(estimator.decision_function(X))
     thresholds = errors + decision
-    # Near the threshold the difference of two numbers is exact, as `predict` sees it.
+    # Near the threshold the difference is exact, as `predict` computes it.
     threshold = thresholds[np.argmin(np.abs(decision))]
     rounding = 1e-5 * (np.abs(errors) + np.abs(threshold))
     return float(threshold) if np.all(np.abs(thresholds - threshold) <= rounding) else None
 
 
 def checked_numbers(values, name):
-    """Return one finite number for each row, or say what is wrong with them."""
+    """Return one finite number for each row, or raise."""
     return check_array(column_or_1d(values), dtype=np.float64, ensure_2d=False, input_name=name)
 
 
@@ -67,7 +67,7 @@ def classes(is_inlier, n_rows):
 
 
 def label_column(is_inlier, index):
-    """Return the labels as a column of `frame()`, missing where there are none."""
+    """Return the labels as a column of `frame()`, missing values if there are none."""
     import pandas as pd
 
     label = None if is_inlier is None else np.where(is_inlier, "inlier", "outlier")
@@ -75,12 +75,12 @@ def label_column(is_inlier, index):
 
 
 def has_long_tail(errors):
-    """Tell whether errors are better seen by their logarithm."""
+    """Tell whether errors are better shown on a logarithmic axis."""
     return bool(errors.min() > 0 and errors.max() > _LONG_TAIL * np.median(errors))
 
 
 def takes_log_axis(errors, threshold, log_x, advice=""):
-    """Tell whether errors go on a logarithmic axis; refuse one that cannot show them."""
+    """Tell whether errors go on a logarithmic axis; raise if it cannot show them."""
     if log_x == "auto":
         return has_long_tail(errors) and (threshold is None or threshold > 0)
     if log_x and errors.min() <= 0:
@@ -92,7 +92,7 @@ def takes_log_axis(errors, threshold, log_x, advice=""):
 
 
 def check_few_rows(X):
-    """Refuse more rows than there is room for, where each gets a panel."""
+    """Raise if there are more rows than room for panels."""
     n_rows = (np.shape(X) or (0,))[0]
     if n_rows > _MAX_ROWS:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Panels that show a row as a signal beside its reconstruction; they know arrays and axes only."""
+"""Panels that show a row as a signal with its reconstruction; they know only arrays and axes."""
 
 from skae.displays._drawing import BLUE, VERMILION, text_color
 
@@ -38,7 +38,7 @@ def draw_shaded(panels, x, row, reconstruction, title):
 
 
 def draw_side_by_side(panels, x, row, reconstruction, title):
-    """Draw a row, its reconstruction and what remains into three panels."""
+    """Draw a row, its reconstruction and the residual into three panels."""
     residual = row - reconstruction
     colors = (BLUE, VERMILION, text_color(panels[2]))
     for panel, values, color in zip(panels, (row, reconstruction, residual), colors, strict=True):
@@ -51,7 +51,7 @@ def draw_side_by_side(panels, x, row, reconstruction, title):
 
 
 def draw_legend(panel, *, beside_panels):
-    """Explain the colors once: above the panels of a figure of our own, or in the panel."""
+    """Explain the colors once: above the panels of our own figure, or in the panel."""
     if beside_panels:
         handles, labels = panel.get_legend_handles_labels()
         panel.figure.legend(handles, labels, loc="outside upper right", ncols=len(labels))

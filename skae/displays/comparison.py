@@ -14,12 +14,12 @@ class DetectorComparisonDisplay:
     Parameters
     ----------
     scores : pandas.DataFrame
-        One row a detector and fold: detector, fold, a column for each metric, fit_time and
-        score_time (in seconds), and error, the words of the error where there was one.
+        One row per detector and fold: detector, fold, a column for each metric, fit_time and
+        score_time (in seconds), and error, the message of the error if there was one.
     summary : pandas.DataFrame
         What :meth:`frame` returns.
     metrics : list of str
-        The columns of `scores` that can be drawn. The first one has ranked the detectors.
+        The columns of `scores` that can be drawn. The first one ranks the detectors.
     baseline : str, default=None
         The detector that the others were compared with.
 
@@ -108,11 +108,11 @@ class DetectorComparisonDisplay:
         Returns
         -------
         frame : pandas.DataFrame
-            One row a detector, the best first; rank and, for every metric, its mean and standard
+            One row per detector, the best first; rank and, for every metric, its mean and standard
             deviation over the folds (with n - 1), "mean_roc_auc" and "std_roc_auc"; with a
             baseline, also the mean of the paired differences from it and their p-value,
             "difference_roc_auc" and "p_value_roc_auc". Then mean and standard deviation of
-            fit_time and score_time, n_failed and the first error. A detector that failed in one
-            fold has no means, for they would be those of other folds.
+            fit_time and score_time, n_failed and the first error. A detector that failed in a fold
+            has no means, because they would be over other folds.
         """
         return self.summary.copy()

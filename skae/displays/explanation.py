@@ -40,7 +40,7 @@ class ExplanationDisplay:
     See Also
     --------
     skae.inspection.explain : Tells which features make up the errors.
-    skae.displays.ReconstructionDisplay : Rows beside their reconstructions.
+    skae.displays.ReconstructionDisplay : Rows with their reconstructions.
 
     Examples
     --------
@@ -79,7 +79,7 @@ class ExplanationDisplay:
         top : int, default=5
             How many features of each row are drawn. None draws all.
         reference : array-like of shape (n_reference_samples, n_features), default=None
-            Rows whose errors are taken for usual; for the unusualness in :meth:`frame`.
+            Rows whose errors count as typical; for the unusualness in :meth:`frame`.
         ax : matplotlib Axes or array-like of them, default=None
             One for each row. None makes a new figure.
         **kwargs : dict
@@ -97,7 +97,7 @@ class ExplanationDisplay:
             If the detector in it does not reconstruct rows.
         ValueError
             If there are more than 25 rows, two have the same name, their width is wrong, or `top`
-            is unfit.
+            is invalid.
         """
         import_pyplot(cls.__name__)
         check_few_rows(X)
@@ -111,14 +111,14 @@ class ExplanationDisplay:
 
     @classmethod
     def from_explanation(cls, explanation, *, errors=None, error_name="error", ax=None, **kwargs):
-        """Draw an explanation that is already at hand.
+        """Draw an explanation computed elsewhere.
 
         Parameters
         ----------
         explanation : pandas.DataFrame
             As :func:`skae.inspection.explain` returns it, or part of that: the columns "row",
-            "feature" and "contribution" are needed, "value" and "reconstruction" are drawn where
-            they are there.
+            "feature" and "contribution" are required, "value" and "reconstruction" are drawn if
+            present.
         errors : array-like of shape (n_samples,), default=None
             The error of each row explained; shown in its title.
         error_name : str, default="error"
@@ -220,7 +220,7 @@ class ExplanationDisplay:
         Returns
         -------
         frame : pandas.DataFrame
-            As :func:`skae.inspection.explain` returns it: one row a feature of a row, with the
+            As :func:`skae.inspection.explain` returns it: one row per feature of a row, with the
             columns row, feature, value, reconstruction, contribution and unusualness.
         """
         return self.explanation.copy()
@@ -239,7 +239,7 @@ def _draw_bars(panel, row, kwargs):
 
 
 def _named(names, between, numbers):
-    """Return names, followed by numbers where they are known."""
+    """Return names, followed by numbers if they are known."""
     if numbers is None:
         return [str(name) for name in names]
     return [

@@ -1,4 +1,4 @@
-"""Where a network puts rows in its latent space."""
+"""The latent codes of rows."""
 
 import numpy as np
 from sklearn.decomposition import PCA
@@ -28,9 +28,9 @@ from skae.displays._rows import (
 class LatentSpaceDisplay:
     """Latent codes of rows in the plane, colored by error or by label.
 
-    Two codes a row are drawn as they are. More are projected on the two directions in which they
-    vary most (principal components of the rows shown); a single one is drawn against the error of
-    the row, or against its position where the errors are not known.
+    Two codes per row are drawn as they are. More are projected onto the two directions in which
+    they vary most (principal components of the rows shown); a single one is drawn against the error
+    of the row, or against its position if the errors are unknown.
 
     Make one with :meth:`from_estimator` or :meth:`from_predictions`. All parameters are stored as
     attributes.
@@ -52,7 +52,7 @@ class LatentSpaceDisplay:
         The points that the last :meth:`plot` drew: those of all rows, or those of the inliers and
         of the outliers.
     colorbar_ : matplotlib Colorbar or None
-        What the colors mean, where they are errors.
+        The color bar, if the colors are errors.
     ax_ : matplotlib Axes
         The axes with the points.
     figure_ : matplotlib Figure
@@ -61,12 +61,12 @@ class LatentSpaceDisplay:
     See Also
     --------
     skae.displays.ErrorDistributionDisplay : How the errors of rows are distributed.
-    skae.displays.ReconstructionDisplay : Rows beside their reconstructions.
+    skae.displays.ReconstructionDisplay : Rows with their reconstructions.
 
     Notes
     -----
-    An outlier need not lie apart: a row that the network cannot express gets some code too, often
-    one like those of normal rows. It is the error that tells.
+    An outlier need not lie apart: a row that the network cannot represent gets a code too, often
+    one like those of normal rows. Only the error gives it away.
 
     Examples
     --------
@@ -160,12 +160,12 @@ class LatentSpaceDisplay:
         ax=None,
         **kwargs,
     ):
-        """Draw codes that are already at hand.
+        """Draw codes computed elsewhere.
 
         Parameters
         ----------
         codes : array-like of shape (n_samples, n_codes)
-            The latent codes of each row. More than two a row need two rows at least.
+            The latent codes of each row. More than two per row need at least two rows.
         y : array-like of shape (n_samples,), default=None
             Labels of the rows. None colors the rows by their errors.
         errors : array-like of shape (n_samples,), default=None
@@ -205,7 +205,7 @@ class LatentSpaceDisplay:
         """Draw a point for each row.
 
         Errors with a long tail are on a logarithmic scale. Pass a `norm` for another one. Colors
-        of your own (`c`, `color` or `facecolor`) take the place of those for errors and classes.
+        of your own (`c`, `color` or `facecolor`) replace those for errors and classes.
 
         Parameters
         ----------
@@ -222,7 +222,7 @@ class LatentSpaceDisplay:
         points, names = self._points_and_axis_names()
         self.colorbar_ = None
         user_style = scatter_style(kwargs)
-        # A single code is drawn against the error, which needs no color then.
+        # A single code is drawn against the error, which then needs no color.
         is_color_unused = self.is_inlier is None and not sets_color(user_style)
         if is_color_unused and self.errors is not None and self.codes.shape[1] > 1:
             self._draw_by_error(points, user_style)
@@ -232,9 +232,9 @@ class LatentSpaceDisplay:
         return self
 
     def _draw_by_error(self, points, user_style):
-        # The largest errors, which are the fewest, go on top.
+        # The largest errors, which are fewest, are drawn on top.
         order = np.argsort(self.errors, kind="stable")
-        # A thin edge keeps the ends of the color map apart from the background, whichever it is;
+        # A thin edge keeps both ends of the color map visible on any background;
         # markers such as "x" have none.
         edge = (
             {} if "marker" in user_style else {"edgecolor": text_color(self.ax_), "linewidth": 0.3}
@@ -265,7 +265,7 @@ class LatentSpaceDisplay:
         if n_codes == 2:
             return self.codes, ("latent code 0", "latent code 1")
         pca = PCA(2, svd_solver="full")  # the same picture each time
-        # Codes that are all the same have no variance to share.
+        # Codes that are all equal have no variance to share.
         with np.errstate(invalid="ignore"):
             points = pca.fit_transform(self.codes)
         shares = np.nan_to_num(pca.explained_variance_ratio_)
@@ -280,8 +280,8 @@ class LatentSpaceDisplay:
         Returns
         -------
         frame : pandas.DataFrame
-            One row a row: x and y as they are drawn, error (NaN where it is not known) and label
-            ("inlier", "outlier", or missing without labels).
+            One table row per row: x and y as drawn, error (NaN if unknown) and label ("inlier",
+            "outlier", or missing without labels).
         """
         import pandas as pd
 

@@ -1,4 +1,4 @@
-"""The p-values of rows, beside those that normal rows would have."""
+"""The p-values of rows, compared with those of normal rows."""
 
 from numbers import Real
 
@@ -19,7 +19,7 @@ from skae.displays._rows import checked_labels, checked_numbers, classes, label_
 
 
 class PValueDisplay:
-    """Sorted p-values beside the diagonal of normal rows, and which of them are discoveries.
+    """Sorted p-values with the diagonal of normal rows, and which of them are discoveries.
 
     P-values of normal rows are uniform: they follow the diagonal, or lie somewhat above it. Those
     of outliers bend the curve down at its lower end. The procedure of Benjamini and Hochberg flags
@@ -44,7 +44,7 @@ class PValueDisplay:
         The p-values that the last :meth:`plot` drew: those of all rows, or those of the inliers
         and of the outliers.
     uniform_line_ : matplotlib Line2D
-        What p-values of normal rows follow.
+        The line that p-values of normal rows follow.
     alpha_line_ : matplotlib Line2D or None
         The line of Benjamini and Hochberg.
     ax_ : matplotlib Axes
@@ -255,7 +255,7 @@ class PValueDisplay:
         return ranks
 
     def _draw_line(self, slope, linestyle, label):
-        # From 1 on, not from 0: logarithmic axes have none. A line of two points is straight there.
+        # From 1, because logarithmic axes have no 0. Two points are enough: it is straight there.
         ends = np.array([1, len(self.p_values)])
         (line,) = self.ax_.plot(
             ends,
@@ -294,9 +294,9 @@ class PValueDisplay:
 
 
 def _split_before_p_values(estimator):
-    """Return what a row passes before what has `p_values`, and that; None where nothing has."""
+    """Return the transformers before the detector with `p_values`, and it; None without one."""
     transforms = []
-    # Meta-estimators offer what they have inside, but not its `alpha`: so the class is asked.
+    # Meta-estimators also offer the methods inside them, but not its `alpha`: check the class.
     while estimator is not None and not hasattr(type(estimator), "p_values"):
         if isinstance(estimator, Pipeline):
             steps = [step for _, step in estimator.steps]

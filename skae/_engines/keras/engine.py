@@ -13,7 +13,7 @@ from skae._engines.keras.training import train
 
 @dataclass
 class Trained:
-    """What training leaves.
+    """The result of training.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class Trained:
 
 
 def train_network(blueprint, layout, feed, options, *, feed_val, seeds, weights=None):
-    """Build a network, train it to reconstruct rows, and return what is left of it.
+    """Build a network, train it to reconstruct rows, and return the result.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def train_network(blueprint, layout, feed, options, *, feed_val, seeds, weights=
     seeds : tuple of int
         Of the initial weights, and of the order of the rows and the noise.
     weights : list of ndarray, default=None
-        What to start from in place of initial weights.
+        What to start from instead of initial weights.
     """
     graph_keys = (blueprint.graph_key(), options.graph_key())
     seed_of_weights, seed_of_order = seeds
@@ -88,7 +88,7 @@ def forward(blueprint, layout, weights, functions=None):
 
 
 def public_models(blueprint, layout, weights):
-    """Return a model with trained weights, and its halves, for the user to look at or change."""
+    """Return a model with trained weights, and its halves, for the user to inspect or change."""
     model = build_network(blueprint, layout, fast_ops=False)
     model.set_weights(weights)
     return ForwardFunctions(model, layout)

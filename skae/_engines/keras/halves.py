@@ -1,4 +1,4 @@
-"""What all autoencoders have: weights to draw, two halves, the shape of what comes out."""
+"""What all autoencoders have: weights to draw, two halves, the shape of their output."""
 
 from itertools import count
 
@@ -19,9 +19,9 @@ _DRAWN = {
 
 
 def draw_weights(autoencoder, seed):
-    """Draw the initial weights of a built-in network anew, and let its dropout start anew.
+    """Draw the initial weights of a built-in network anew, and restart its dropout.
 
-    A network that was trained before and one just built are the same after this.
+    After this, a network that was trained before equals one just built.
     """
     seeds = count(seed)
     halves = encoder_and_decoder(autoencoder)
@@ -88,9 +88,9 @@ def _cut_at_latent(autoencoder):
 
 
 def output_shape(model, input_shape):
-    """Return the shape of what a model makes of one row, or the name of its type if it has none.
+    """Return the shape of a model's output for one row, or its type's name if it has no shape.
 
-    A functional model tells without being called.
+    A functional model need not be called for that.
     """
     if getattr(model, "input_shape", None) == (None, *input_shape):
         shape = getattr(model, "output_shape", None)

@@ -1,4 +1,4 @@
-"""What long work shows of itself."""
+"""The progress shown while training."""
 
 import sys
 from time import monotonic
@@ -16,8 +16,8 @@ def progress_callback(label, *, every_epoch):
     label : str
         Whose progress it is.
     every_epoch : bool
-        One line an epoch, or one line in all. In a terminal or a notebook that one line is written
-        again as training goes on; in a file it stands once, at the end.
+        One line per epoch, or one line in all. In a terminal or a notebook that line is updated as
+        training proceeds; in a file it is written once, at the end.
     """
     output = _LinePerEpoch() if every_epoch else _single_line_output()
 
@@ -39,7 +39,7 @@ def progress_callback(label, *, every_epoch):
 
 
 def _single_line_output():
-    # In a notebook the output stream is a class of the kernel's.
+    # In a notebook the output stream is of a class of the kernel's.
     if type(sys.stdout).__module__.startswith("ipykernel"):
         return _NotebookLine()
     return _TerminalLine() if sys.stdout.isatty() else _FileLine()
@@ -63,7 +63,7 @@ class _FileLine:
 
 class _TerminalLine:
     def show(self, line, end=""):
-        # Blanks wipe the rest of a longer line that stood there before.
+        # Blanks overwrite the rest of a longer line written before.
         print(f"\r{line:<78}", end=end, flush=True)
 
     def finish(self, line):
@@ -71,9 +71,9 @@ class _TerminalLine:
 
 
 class _NotebookLine:
-    """Shows the line in a display, as a saved notebook keeps all that was written to a stream.
+    """Shows the line in a display, because a saved notebook keeps all output of a stream.
 
-    The last line is written: some consoles have the same kernel but do not update displays.
+    The last line is printed: some consoles have the same kernel but do not update displays.
     """
 
     _handle = None
