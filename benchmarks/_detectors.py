@@ -76,7 +76,7 @@ def pyod_autoencoder(settings):
 
 
 def makers():
-    """Return, by name, functions of the number of features and the seed; PyOD's only if there."""
+    """Return, by name, functions of the number of features and the seed; PyOD's if installed."""
     single, ensemble = AutoencoderOutlierDetector, AutoencoderEnsembleOutlierDetector
     found = {
         "skae": lambda d, seed: single(random_state=seed),
@@ -97,7 +97,7 @@ def makers():
 
 
 def errors_of(detector, X, is_training):
-    """Return how anomalous rows are; a neighbor-based detector does not meet a row in itself."""
+    """Return how abnormal rows are; a neighbor-based detector does not count the row itself."""
     if is_training and isinstance(detector, MeanNeighborDistance):
         return -detector.score_samples()
     if is_training and isinstance(detector, LocalOutlierFactor):

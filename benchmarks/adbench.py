@@ -96,7 +96,7 @@ def sets(args):
 
 
 def measure(args, records):
-    """Add to `records` what is not there, and write them after each protocol and seed."""
+    """Add missing results to `records`, and write them after each protocol and seed."""
     done = {tuple(record[key] for key in KEY) for record in records}
     chosen = {name: maker for name, maker in makers().items() if name in args.detectors}
     for name, cases in sets(args):

@@ -39,7 +39,7 @@ DETECTORS = {
 
 
 def stretches(flags):
-    """Return the first and the last but one of each stretch of true values."""
+    """Return the start and the end (exclusive) of each stretch of true values."""
     return np.flatnonzero(np.diff(flags, prepend=False, append=False)).reshape(-1, 2)
 
 

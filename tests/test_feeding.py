@@ -31,7 +31,7 @@ def on_disk(tmp_path, X):
 
 
 def detector(**params):
-    # Keras' own mish, which trains where a callback listens, is the quick one within rounding.
+    # Keras' own mish, used when a callback listens, equals the fast one up to rounding.
     defaults = {"hidden_layer_sizes": (8,), "latent_dim": 2, "epochs": 3, "random_state": 0}
     defaults |= {"activation": "relu"}
     return AutoencoderOutlierDetector(**defaults | {"learning_rate": 0.02} | params)

@@ -18,7 +18,7 @@ from skae import (
 from skae.preprocessing import GlobalMinMaxScaler
 
 pytestmark = [
-    # The checks fit on noise and on a handful of rows, of which there is nothing to learn.
+    # The checks fit on noise and on a handful of rows, with nothing to learn.
     pytest.mark.filterwarnings(
         f"ignore::{ConvergenceWarning.__module__}.{ConvergenceWarning.__name__}"
     ),
