@@ -61,7 +61,7 @@ print(pd.DataFrame(rows).set_index("architecture").round(3).to_string())
 # A long strip
 # ------------
 # Half an hour of normal heartbeats to learn from, three hours of them for the threshold, and an
-# hour with a few abnormal beats to find; 125 samples a second. The strips are synthesized.
+# hour with a few abnormal beats to find; 125 samples per second. The strips are synthesized.
 SAMPLE_RATE = 125
 normal, _ = make_ecg_strip(1800, anomaly_share=0, random_state=0)
 calibration, _ = make_ecg_strip(3 * 3600, anomaly_share=0, random_state=1)

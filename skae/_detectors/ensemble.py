@@ -56,7 +56,7 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
     error : {"mse", "mae", "msle", "standardized", "mahalanobis"} or callable, default="mse"
         What a row is scored by. "standardized" divides each feature's squared residual by its
         typical size; "mahalanobis" also accounts for correlated residuals. Both learn from the rows
-        that set the offset, and want scaled data. A callable is called with X and its
+        that set the offset, and expect scaled data. A callable is called with X and its
         reconstruction and returns the error of each feature of each row; their mean is the error of
         the row.
     metrics : sequence of (str, callable or keras.metrics.Metric) or None, default=None
