@@ -15,7 +15,8 @@ from skae import (
 )
 
 SKAE = ["skae", "skae, trimmed", "skae ensemble", "skae ensemble, trimmed"]
-FOREST, NEIGHBOURS = "IsolationForest", "5 nearest neighbours"
+# Spelled as in the stored results.
+FOREST, NEIGHBORS = "IsolationForest", "5 nearest neighbours"
 PYOD_AUTOENCODERS = {
     "PyOD AutoEncoder": {},
     "PyOD AutoEncoder, 50 epochs": {"epoch_num": 50, "dropout_rate": 0.0},
@@ -30,14 +31,14 @@ NAMES = [
     FOREST,
     "LocalOutlierFactor",
     "OneClassSVM",
-    NEIGHBOURS,
+    NEIGHBORS,
     "PCA",
     "ECOD (PyOD)",
     *PYOD_AUTOENCODERS,
 ]
 
 
-class MeanNeighbourDistance(OutlierMixin, BaseEstimator):
+class MeanNeighborDistance(OutlierMixin, BaseEstimator):
     """Scores a row by its mean distance to the nearest training rows."""
 
     def __init__(self, n_neighbors=5):
@@ -45,12 +46,12 @@ class MeanNeighbourDistance(OutlierMixin, BaseEstimator):
 
     def fit(self, X, y=None):
         """Keep the rows."""
-        self.neighbours_ = NearestNeighbors(n_neighbors=self.n_neighbors).fit(X)
+        self.neighbors_ = NearestNeighbors(n_neighbors=self.n_neighbors).fit(X)
         return self
 
     def score_samples(self, X=None):
         """Return minus the distance; without X of the training rows, each left out itself."""
-        return -self.neighbours_.kneighbors(X)[0].mean(axis=1)
+        return -self.neighbors_.kneighbors(X)[0].mean(axis=1)
 
 
 def pca(n_features, seed):
@@ -75,7 +76,7 @@ def pyod_autoencoder(settings):
 
 
 def makers():
-    """Return, by name, functions of the number of features and the seed; PyOD's only if there."""
+    """Return, by name, functions of the number of features and the seed; PyOD's if installed."""
     single, ensemble = AutoencoderOutlierDetector, AutoencoderEnsembleOutlierDetector
     found = {
         "skae": lambda d, seed: single(random_state=seed),
@@ -85,7 +86,7 @@ def makers():
         FOREST: lambda d, seed: IsolationForest(random_state=seed),
         "LocalOutlierFactor": lambda d, seed: LocalOutlierFactor(novelty=True),
         "OneClassSVM": lambda d, seed: OneClassSVM(),
-        NEIGHBOURS: lambda d, seed: MeanNeighbourDistance(),
+        NEIGHBORS: lambda d, seed: MeanNeighborDistance(),
         "PCA": pca,
     }
     if find_spec("pyod"):
@@ -96,8 +97,8 @@ def makers():
 
 
 def errors_of(detector, X, is_training):
-    """Return how anomalous rows are; a neighbour-based detector does not meet a row in itself."""
-    if is_training and isinstance(detector, MeanNeighbourDistance):
+    """Return how abnormal rows are; a neighbor-based detector does not count the row itself."""
+    if is_training and isinstance(detector, MeanNeighborDistance):
         return -detector.score_samples()
     if is_training and isinstance(detector, LocalOutlierFactor):
         return -detector.negative_outlier_factor_  # what it is with novelty=False, too

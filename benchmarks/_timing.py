@@ -1,4 +1,4 @@
-"""Timing in turns, and what becomes of the times: shared by the benchmarks."""
+"""Interleaved timing and its summaries, shared by the benchmarks."""
 
 import json
 from pathlib import Path

@@ -19,7 +19,7 @@ from time import perf_counter
 
 import numpy as np
 import pandas as pd
-from _detectors import FOREST, NAMES, NEIGHBOURS, PYOD_AUTOENCODERS, SKAE, errors_of, makers
+from _detectors import FOREST, NAMES, NEIGHBORS, PYOD_AUTOENCODERS, SKAE, errors_of, makers
 from _timing import RESULTS, print_table
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.model_selection import StratifiedShuffleSplit
@@ -96,7 +96,7 @@ def sets(args):
 
 
 def measure(args, records):
-    """Add to `records` what is not there, and write them after each protocol and seed."""
+    """Add missing results to `records`, and write them after each protocol and seed."""
     done = {tuple(record[key] for key in KEY) for record in records}
     chosen = {name: maker for name, maker in makers().items() if name in args.detectors}
     for name, cases in sets(args):
@@ -178,7 +178,7 @@ def print_means(found):
 
 
 def print_leads(found):
-    rivals = [name for name in (NEIGHBOURS, FOREST) if name in found["roc_auc"]]
+    rivals = [name for name in (NEIGHBORS, FOREST) if name in found["roc_auc"]]
     rows = []
     for name in SKAE:
         for title, table in (("ROC-AUC", found["roc_auc"]), ("PR-AUC", found["pr_auc"])):

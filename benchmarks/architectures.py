@@ -1,4 +1,4 @@
-"""The built-in architectures on ECG5000: what they find, how large they are, what they cost.
+"""The built-in architectures on ECG5000: what they find, their size, their cost.
 
 Five stratified splits, trained on normal beats, min-max scaled on these. The time is that of fits
 after the first, of which each traces its graph once. Prints a table and writes

@@ -1,4 +1,4 @@
-"""Abnormal beats in long synthesised electrocardiograms, found by windows that slide over them.
+"""Abnormal beats in long synthesized electrocardiograms, found by windows that slide over them.
 
 Trained on half an hour of normal signal; the threshold is the largest error in three hours of it;
 judged on two hours with 2 % abnormal beats. Each seed has strips of its own. A beat is found if any
@@ -39,7 +39,7 @@ DETECTORS = {
 
 
 def stretches(flags):
-    """Return the first and the last but one of each stretch of true values."""
+    """Return the start and the end (exclusive) of each stretch of true values."""
     return np.flatnonzero(np.diff(flags, prepend=False, append=False)).reshape(-1, 2)
 
 

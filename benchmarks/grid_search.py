@@ -38,7 +38,7 @@ LATENT_SIZES = [2, 4, 8, 16, 32]
 
 
 class ByHand(OutlierMixin, BaseEstimator):
-    """What one would write around Keras, without a threshold."""
+    """A hand-written estimator around Keras, without a threshold."""
 
     def __init__(self, latent_dim=8):
         self.latent_dim = latent_dim
@@ -88,7 +88,7 @@ beats = cache(fetch_ecg5000)
 
 
 def prepare(way):
-    """Do once in a process what no search shall be charged with."""
+    """Do once per process what no search should be charged with."""
     warnings.simplefilter("ignore")
     beats(return_X_y=True)
     WAYS[way][0]()

@@ -1,4 +1,4 @@
-"""How much memory skae takes: a large table, the same one on the disk, and many fits in a row.
+"""How much memory skae takes: a large table, the same one on disk, and many fits in sequence.
 
 Each measurement is made in a process of its own and counts from the level after `import tensorflow`
 on, the imports of Keras, scikit-learn and skae included. Peaks are of resident memory, the data
@@ -40,7 +40,7 @@ def measurement(function):
 
 
 def resident():
-    """Return the resident memory in bytes, and how much of it are pages of mapped files."""
+    """Return the resident memory in bytes, and how much of it is pages of mapped files."""
     _, pages, of_files = map(int, Path("/proc/self/statm").read_text().split()[:3])
     size = resource.getpagesize()
     return {"resident": pages * size, "of files": of_files * size}
@@ -121,7 +121,7 @@ def keras_fits(path, level):
 
 
 def many_fits(fit, counts, level):
-    """Return the resident memory in MiB after so many fits, four shapes in turns."""
+    """Return the resident memory in MiB after so many fits, alternating between four shapes."""
     X = np.random.default_rng(0).random((500, 10), dtype=np.float32)
     found = {}
     for number in range(1, counts[-1] + 1):

@@ -232,7 +232,7 @@ def table(recipe, found, ratios):
 
 def main():
     X, y = fetch_ecg5000(return_X_y=True)
-    # TensorFlow's own start belongs to neither way.
+    # TensorFlow's startup belongs to neither way.
     warm_up = keras.Sequential([keras.layers.Dense(1)])
     warm_up.compile(loss="mse")
     warm_up.fit(X[:8], X[:8, :1], verbose=0)

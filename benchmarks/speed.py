@@ -172,7 +172,7 @@ def main():
     normal = np.flatnonzero(y == 1)[:2335]
     scaler = MinMaxScaler().fit(X[normal])
     everything = scaler.transform(X).astype(np.float32)
-    # TensorFlow's own start is no fit's.
+    # TensorFlow's startup is not part of a fit.
     keras_network(2, (2,), 1, 0.0, "linear")(np.zeros((1, 2)))
     rows = fits(everything[normal], rounds)
     rows += scores(everything[normal], everything, rounds)

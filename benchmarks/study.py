@@ -1,4 +1,4 @@
-"""What each default of the detectors was chosen by: settings compared, one changed at a time.
+"""How each default of the detectors was chosen: settings compared, one changed at a time.
 
 On every second of the ADBench sets (the rest are for confirming) and on ECG5000, by the protocols
 of adbench.py, one seed. Prints a row a setting and writes results/study.json after each; what is

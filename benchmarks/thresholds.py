@@ -111,11 +111,11 @@ def main():
     for (source, rule), row in means.iterrows():
         cells = (f"{value:.{digits.get(name, 4)}f}" for name, value in row.items())
         print(f"| {source} | `{rule}` |", " | ".join(cells), "|")
-    unlabelled = means.drop(index="labels", level="set from")
-    reached = unlabelled.query("accuracy >= @GOAL['accuracy'] and FPR <= @GOAL['FPR']")
+    unlabeled = means.drop(index="labels", level="set from")
+    reached = unlabeled.query("accuracy >= @GOAL['accuracy'] and FPR <= @GOAL['FPR']")
     print(
         f"\naccuracy of at least {GOAL['accuracy']} at a FPR of at most {GOAL['FPR']}, no labels: "
-        f"{len(reached)} of {len(unlabelled)}"
+        f"{len(reached)} of {len(unlabeled)}"
     )
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(found.to_dict(orient="list"), indent=1) + "\n")

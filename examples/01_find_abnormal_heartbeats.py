@@ -3,7 +3,7 @@ Find the abnormal heartbeats
 ============================
 
 An autoencoder learns to reconstruct normal heartbeats. Beats that it reconstructs badly are
-flagged. The same held-out beats are judged by scikit-learn's IsolationForest.
+flagged. scikit-learn's IsolationForest scores the same held-out beats.
 """
 
 from pathlib import Path
@@ -32,15 +32,15 @@ from skae.displays import ErrorDistributionDisplay, ReconstructionDisplay
 # %%
 # The heartbeats
 # --------------
-# 140 samples a beat; +1 is a normal beat, -1 an abnormal one. Where the real ones cannot be had,
-# synthesised ones stand in for them.
+# 140 samples per beat; +1 is a normal beat, -1 an abnormal one. If the real ones are unavailable,
+# synthesized ones are used.
 try:
     X, y = fetch_ecg5000(return_X_y=True, n_retries=0)
-    unit = "standardised"
+    unit = "standardized"
     print(f"{len(X)} real heartbeats of ECG5000.")
 except (OSError, ValueError) as error:
-    print(f"The real heartbeats of ECG5000 cannot be had here: {error}\n")
-    print("Synthesised heartbeats are used instead; the numbers below say nothing of real ones.")
+    print(f"The real heartbeats of ECG5000 are unavailable: {error}\n")
+    print("Synthesized heartbeats are used instead; the numbers below say nothing about real ones.")
     X, y = make_heartbeats(5000, anomaly_share=0.4, random_state=0)
     unit = "mV"
 
@@ -52,7 +52,7 @@ print(f"{(y_train == 1).sum()} normal beats to train on, {len(y_test)} beats to 
 # %%
 # Two detectors, fitted on the normal beats
 # -----------------------------------------
-# `FitOnInliers` gives the whole pipeline, its scaler too, the rows labelled normal.
+# `FitOnInliers` gives the whole pipeline, including its scaler, the rows labeled normal.
 detectors = {
     "autoencoder": AutoencoderOutlierDetector(random_state=0, verbose=1),
     "IsolationForest": IsolationForest(random_state=0),
@@ -84,7 +84,7 @@ for name, detector in detectors.items():
 # %%
 # What was found
 # --------------
-# Positive is the abnormal beat: precision is the share of alarms that are right, recall the share
+# The abnormal beat is positive: precision is the share of alarms that are right, recall the share
 # of abnormal beats that raise one.
 print()
 print(pd.DataFrame(rows).set_index("detector").round(3).to_string())
@@ -115,7 +115,7 @@ display = ReconstructionDisplay.from_estimator(
 save(display.figure_, "01_reconstruction")
 
 # %%
-# The errors of all beats that were judged, and the threshold of each detector:
+# The errors of all scored beats, and the threshold of each detector:
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
 for ax, (name, detector) in zip(axes, fitted.items(), strict=True):
     ErrorDistributionDisplay.from_estimator(detector, X_test, y_test, ax=ax)

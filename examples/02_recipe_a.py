@@ -5,7 +5,7 @@ Recipe A: a scaler and a network, three thresholds, kept for tomorrow
 A published recipe for abnormal heartbeats, step by step: a dense autoencoder with dropout is
 trained on normal beats, a beat is scored by its mean squared error, and the threshold is the mean
 plus one standard deviation of the training errors. Two other thresholds are tried without training
-again, and the network and its scaler are saved and made into a detector once more.
+again, and the network and its scaler are saved and turned back into a detector.
 """
 
 from pathlib import Path
@@ -46,15 +46,15 @@ from skae.displays import (
 # %%
 # The heartbeats
 # --------------
-# 140 samples a beat; +1 is a normal beat, -1 an abnormal one. Where the real ones cannot be had,
-# synthesised ones stand in for them.
+# 140 samples per beat; +1 is a normal beat, -1 an abnormal one. If the real ones are unavailable,
+# synthesized ones are used.
 try:
     X, y = fetch_ecg5000(return_X_y=True, n_retries=0)
-    unit = "standardised"
+    unit = "standardized"
     print(f"{len(X)} real heartbeats of ECG5000.")
 except (OSError, ValueError) as error:
-    print(f"The real heartbeats of ECG5000 cannot be had here ({error}).")
-    print("Synthesised heartbeats are used instead: the figures below say nothing of real ones.")
+    print(f"The real heartbeats of ECG5000 are unavailable ({error}).")
+    print("Synthesized heartbeats are used instead: the figures below say nothing about real ones.")
     X, y = make_heartbeats(5000, anomaly_share=0.4, random_state=0)
     unit = "mV"
 
@@ -77,16 +77,16 @@ def save(figure, name):
 
 figure, ax = plt.subplots(figsize=(7, 3), layout="constrained")
 ax.plot(X_train[y_train == 1][0])
-ax.set(title="A beat labelled normal", xlabel="sample of the beat", ylabel=f"voltage ({unit})")
+ax.set(title="A beat labeled normal", xlabel="sample of the beat", ylabel=f"voltage ({unit})")
 save(figure, "sample_beat")
 
 # %%
 # The detector
 # ------------
-# `FitOnInliers` gives the whole pipeline, its scaler too, the rows labelled normal. The rows for
-# the validation curves take the same way through the scaler as the training rows: scikit-learn's
-# metadata routing brings them to the detector, which asked for `X_val`, and `transform_input` says
-# that the pipeline shall transform them on the way.
+# `FitOnInliers` gives the whole pipeline, including its scaler, the rows labeled normal. The rows
+# for the validation curves pass through the scaler like the training rows: scikit-learn's metadata
+# routing takes them to the detector, which requests `X_val`, and `transform_input` tells the
+# pipeline to transform them on the way.
 with sklearn.config_context(enable_metadata_routing=True):
     network = AutoencoderOutlierDetector(
         hidden_layer_sizes=(64, 32, 16),
@@ -110,8 +110,8 @@ with sklearn.config_context(enable_metadata_routing=True):
 # %%
 # The three models
 # ----------------
-# What the pipeline inside has learnt is offered by the detector: the encoder, the decoder and both
-# together as `keras.Model`.
+# The detector offers what the pipeline inside has learned: the encoder, the decoder and both
+# together, each a `keras.Model`.
 detector.encoder_.summary()
 detector.decoder_.summary()
 detector.autoencoder_.summary()
@@ -119,7 +119,7 @@ detector.autoencoder_.summary()
 # %%
 # Training curves
 # ---------------
-# Among the validation rows are abnormal ones, so their curve ends above that of the training rows.
+# The validation rows include abnormal ones, so their curve ends above that of the training rows.
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
 for ax, quantity in zip(axes, ("loss", "mse"), strict=True):
     TrainingHistoryDisplay.from_estimator(detector, quantity=quantity, ax=ax)
@@ -132,7 +132,7 @@ save(figure, "training")
 # `FrozenEstimator` keeps the fitted detector as it is, so only the threshold is set. The first two
 # rules see the errors of the normal training beats. Youden's J, the point of the ROC curve where
 # the true-positive rate exceeds the false-positive rate most, needs labels: it sees all training
-# beats, of which the network never saw the abnormal ones. The test beats set no threshold.
+# beats, including the abnormal ones that the network never saw. The test beats set no threshold.
 frozen = FrozenEstimator(detector)
 rules = {
     "mean + 1 std": FitOnInliers(ThresholdedOutlierDetector(frozen, "mean_std")),
@@ -143,7 +143,7 @@ for rule in rules.values():
     rule.fit(X_train, y_train)
 
 # %%
-# The first one is the threshold that the detector has anyway.
+# The first one is the threshold that the detector already has.
 print(f"{rules['mean + 1 std'].offset_:.6f} is {detector.offset_:.6f}")
 
 display = ErrorDistributionDisplay.from_estimator(detector, X_test, y_test)
@@ -157,7 +157,7 @@ save(display.figure_, "errors")
 # %%
 # What was found
 # --------------
-# Positive is the abnormal beat: precision is the share of alarms that are right, recall the share
+# The abnormal beat is positive: precision is the share of alarms that are right, recall the share
 # of abnormal beats that raise one.
 rows = {}
 for name, rule in rules.items():
@@ -173,7 +173,7 @@ table = pd.DataFrame(rows).T
 print(table.round(4).to_string())
 
 # %%
-# No threshold enters these two:
+# These two do not depend on a threshold:
 errors = -detector.score_samples(X_test)
 roc_auc = roc_auc_score(y_test == -1, errors)
 pr_auc = average_precision_score(y_test == -1, errors)
@@ -190,33 +190,33 @@ for ax, (name, rule) in zip(axes, rules.items(), strict=True):
         cmap="Blues",
         ax=ax,
     )
-    ax.set(title=name, xlabel="called", ylabel="labelled")
+    ax.set(title=name, xlabel="called", ylabel="labeled")
 save(figure, "confusion")
 
 # %%
 # Original, reconstruction and residual
 # -------------------------------------
-# A normal and an abnormal beat, in the units of the heartbeats: the display takes the scaling back.
-# The error in the title is that of the scaled beat, which the threshold is about.
+# A normal and an abnormal beat, in the units of the heartbeats: the display inverts the scaling.
+# The error in the title is that of the scaled beat, to which the threshold applies.
 beats = np.stack([X_test[y_test == label][0] for label in (1, -1)])
 display = ReconstructionDisplay.from_estimator(
     detector, beats, value_name=f"voltage ({unit})", residual=True
 )
-display.figure_.suptitle("A beat labelled normal (above) and one labelled abnormal (below)")
+display.figure_.suptitle("A beat labeled normal (above) and one labeled abnormal (below)")
 save(display.figure_, "reconstruction")
 
 # %%
-# Kept, and loaded again
-# ----------------------
+# Saved, and loaded again
+# -----------------------
 # The network is an ordinary Keras model and the scaler an ordinary scikit-learn estimator: each is
-# kept in its own format, which other programs read too.
+# saved in its own format, which other programs can read too.
 detector.autoencoder_.save(output / "02_autoencoder.keras")
 joblib.dump(detector.estimator_["minmaxscaler"], output / "02_scaler.joblib")
 print(f"saved {output / '02_autoencoder.keras'} and {output / '02_scaler.joblib'}")
 
 # %%
 # Loaded, the two make a detector again. Nothing is trained: the scaler is frozen, and
-# `ReconstructionOutlierDetector` takes a trained `keras.Model` as it is. Only the threshold is set,
+# `ReconstructionOutlierDetector` uses a trained `keras.Model` as it is. Only the threshold is set,
 # on the normal rows.
 loaded = make_pipeline(
     FrozenEstimator(joblib.load(output / "02_scaler.joblib")),

@@ -3,9 +3,9 @@ Recipe B: a network of your own, one scale for the whole beat
 =============================================================
 
 A published recipe for abnormal heartbeats, step by step: one minimum and one maximum scale all
-samples of all beats, a small network that is written as a subclass of `keras.Model` learns the
-normal ones by their mean absolute error, and what lies more than one standard deviation above the
-mean training error is called abnormal.
+samples of all beats, a small network written as a subclass of `keras.Model` learns the normal ones
+by their mean absolute error, and beats more than one standard deviation above the mean training
+error are called abnormal.
 """
 
 from pathlib import Path
@@ -31,15 +31,15 @@ from skae.preprocessing import GlobalMinMaxScaler
 # %%
 # The heartbeats
 # --------------
-# 140 samples a beat; +1 is a normal beat, -1 an abnormal one. Where the real ones cannot be had,
-# synthesised ones stand in for them.
+# 140 samples per beat; +1 is a normal beat, -1 an abnormal one. If the real ones are unavailable,
+# synthesized ones are used.
 try:
     X, y = fetch_ecg5000(return_X_y=True, n_retries=0)
-    unit = "standardised"
+    unit = "standardized"
     print(f"{len(X)} real heartbeats of ECG5000.")
 except (OSError, ValueError) as error:
-    print(f"The real heartbeats of ECG5000 cannot be had here ({error}).")
-    print("Synthesised heartbeats are used instead: the figures below say nothing of real ones.")
+    print(f"The real heartbeats of ECG5000 are unavailable ({error}).")
+    print("Synthesized heartbeats are used instead: the figures below say nothing about real ones.")
     X, y = make_heartbeats(5000, anomaly_share=0.4, random_state=0)
     unit = "mV"
 
@@ -62,7 +62,7 @@ beats = np.stack([X_test[y_test == label][0] for label in (1, -1)])
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.2), sharey=True, layout="constrained")
 for ax, beat, label in zip(axes, beats, ("normal", "abnormal"), strict=True):
     ax.plot(beat)
-    ax.set(title=f"A beat labelled {label}", xlabel="sample of the beat")
+    ax.set(title=f"A beat labeled {label}", xlabel="sample of the beat")
 axes[0].set_ylabel(f"voltage ({unit})")
 save(figure, "beats")
 
@@ -94,10 +94,10 @@ def heartbeat_autoencoder(input_shape):
 # %%
 # The detector
 # ------------
-# The scaler learns from all training rows, so it stands outside `FitOnInliers`; the network learns
-# from the normal ones. The test rows are scaled on their way to the validation curves. Three
-# batches an epoch make 120 gradient steps: few, but enough for the real heartbeats. For the
-# synthesised ones they are too few, and a warning says so.
+# The scaler learns from all training rows, so it is outside `FitOnInliers`; the network learns from
+# the normal ones. The test rows are scaled on their way to the validation curves. Three batches per
+# epoch make 120 gradient steps: few, but enough for the real heartbeats. For the synthesized ones
+# they are too few, and a warning says so.
 with sklearn.config_context(enable_metadata_routing=True):
     network = AutoencoderOutlierDetector(
         heartbeat_autoencoder,
@@ -115,7 +115,7 @@ with sklearn.config_context(enable_metadata_routing=True):
 # %%
 # Training curves
 # ---------------
-# Among the validation rows are abnormal ones, so their curve ends above that of the training rows.
+# The validation rows include abnormal ones, so their curve ends above that of the training rows.
 display = TrainingHistoryDisplay.from_estimator(detector)
 display.ax_.set_title("Training on normal beats, validation on all test beats")
 save(display.figure_, "training")
@@ -124,10 +124,10 @@ save(display.figure_, "training")
 # Reconstructions, their error shaded
 # -----------------------------------
 # The normal and the abnormal beat from above, in the units of the heartbeats. The error in the
-# title is that of the scaled beat, which the threshold is about.
+# title is that of the scaled beat, to which the threshold applies.
 display = ReconstructionDisplay.from_estimator(detector, beats, value_name=f"voltage\n({unit})")
 for ax, label in zip(display.axes_, ("normal", "abnormal"), strict=True):
-    ax.set_title(f"Labelled {label}, {ax.get_title(loc='left')}", loc="left", fontsize="medium")
+    ax.set_title(f"Labeled {label}, {ax.get_title(loc='left')}", loc="left", fontsize="medium")
 save(display.figure_, "reconstruction")
 
 # %%
@@ -146,8 +146,8 @@ save(figure, "errors")
 # %%
 # What was found
 # --------------
-# As in the published recipe, positive is the *normal* beat: precision is the share of beats called
-# normal that are, recall the share of normal beats that are called so.
+# As in the published recipe, the *normal* beat is positive: precision is the share of beats called
+# normal that are normal, recall the share of normal beats that are called normal.
 y_pred = detector.predict(X_test)
 here = {
     "accuracy": accuracy_score(y_test, y_pred),

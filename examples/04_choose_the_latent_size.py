@@ -3,7 +3,7 @@ Choose the latent size
 ======================
 
 How narrow should the middle of an autoencoder be? A search over latent sizes answers, scored by how
-well held-out anomalies are found. The winner is then compared with other detectors on beats that
+well held-out outliers are found. The winner is then compared with other detectors on beats that
 the search never saw.
 """
 
@@ -29,7 +29,7 @@ from skae.model_selection import StratifiedOutlierKFold, compare_detectors
 try:
     X, y = fetch_ecg5000(return_X_y=True, n_retries=0)
 except (OSError, ValueError) as error:
-    print(f"The real heartbeats cannot be had here ({error}); synthesised ones are used instead.")
+    print(f"The real heartbeats are unavailable ({error}); synthesized ones are used instead.")
     X, y = make_heartbeats(5000, anomaly_share=0.4, random_state=0)
 X_train, X_test, y_train, y_test = train_test_split(
     X, y, test_size=0.2, stratify=y, random_state=42
@@ -39,7 +39,7 @@ X_train, X_test, y_train, y_test = train_test_split(
 # The search
 # ----------
 # The pipeline is inside `FitOnInliers`: in each fold the scaler and the network see normal beats
-# only, while the scorers see held-out beats of both kinds. The anomaly is the positive class of
+# only, while the scorers see held-out beats of both kinds. The outlier is the positive class of
 # every scorer.
 pipeline = Pipeline(
     [

@@ -2,8 +2,8 @@
 Compare with other detectors
 ============================
 
-Seven detectors judge the same heartbeats in the same folds. Each learns from normal beats only, and
-each is judged by held-out beats of both kinds. The table says which finds the most, how long it
+Seven detectors score the same heartbeats in the same folds. Each learns from normal beats only, and
+is evaluated on held-out beats of both kinds. The table says which finds the most, how long it
 takes, and whether the differences are more than chance.
 """
 
@@ -30,11 +30,11 @@ from skae.model_selection import compare_detectors
 # %%
 # The heartbeats
 # --------------
-# A part of them, so that the example is quick.
+# Some of them, to keep the example short.
 try:
     X, y = fetch_ecg5000(return_X_y=True, n_retries=0)
 except (OSError, ValueError) as error:
-    print(f"The real heartbeats cannot be had here ({error}); synthesised ones are used instead.")
+    print(f"The real heartbeats are unavailable ({error}); synthesized ones are used instead.")
     X, y = make_heartbeats(5000, anomaly_share=0.4, random_state=0)
 X, _, y, _ = train_test_split(X, y, train_size=1500, stratify=y, random_state=42)
 print(f"{(y == 1).sum()} normal beats, {(y == -1).sum()} abnormal ones.")
@@ -42,7 +42,7 @@ print(f"{(y == 1).sum()} normal beats, {(y == -1).sum()} abnormal ones.")
 # %%
 # The detectors
 # -------------
-# `PCA` is no detector, but it reconstructs rows: `ReconstructionOutlierDetector` makes one of it.
+# `PCA` is not a detector, but it reconstructs rows: `ReconstructionOutlierDetector` makes it one.
 # The ensemble trains five autoencoders in one graph and averages their errors.
 detectors = {
     "IsolationForest": IsolationForest(random_state=0),
@@ -58,7 +58,7 @@ detectors = {
 # The same folds for all
 # ----------------------
 # The scaler is fitted in each fold, on its normal beats, as `FitOnInliers` is around the pipeline.
-# The first metric ranks. The p-values are of a test that knows that folds share training rows.
+# The first metric ranks. The p-values are from a test that allows for folds sharing training rows.
 comparison = compare_detectors(
     {name: FitOnInliers(make_pipeline(MinMaxScaler(), one)) for name, one in detectors.items()},
     X,
@@ -87,8 +87,8 @@ print(f"\nBest by ROC-AUC: {best}.")
 print(f"Differ from IsolationForest (p < 0.05): {', '.join(differ) or 'none'}.")
 
 # %%
-# One test was made for each of the other detectors. With the limit divided by their number
-# (Bonferroni), at most one comparison in twenty finds a difference anywhere where there is none.
+# There is one test for each of the other detectors. With the limit divided by their number
+# (Bonferroni), at most one such comparison in twenty finds a difference where there is none.
 limit = 0.05 / table["p_value_roc_auc"].count()
 differ = table.index[table["p_value_roc_auc"] < limit]
 print(f"With p < {limit:.4f}: {', '.join(differ) or 'none'}.")

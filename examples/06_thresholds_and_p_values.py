@@ -2,8 +2,8 @@
 Thresholds and p-values
 =======================
 
-A score only orders heartbeats. What is flagged is decided by a threshold. Several rules set one
-from the same errors, p-values take the place of one, and held-out beats tell what each would cost.
+A score only orders heartbeats. A threshold decides what is flagged. Several rules set one from the
+same errors, p-values replace it, and held-out beats show what each would cost.
 """
 
 from pathlib import Path
@@ -26,12 +26,12 @@ from skae.thresholds import FalsePositiveRate, MinimalCost
 # %%
 # The heartbeats
 # --------------
-# Normal beats to train on, labelled beats to choose a threshold with, and others to see whether the
-# choice was a good one.
+# Normal beats to train on, labeled beats to choose a threshold with, and others to check the
+# choice.
 try:
     X, y = fetch_ecg5000(return_X_y=True, n_retries=0)
 except (OSError, ValueError) as error:
-    print(f"The real heartbeats cannot be had here ({error}); synthesised ones are used instead.")
+    print(f"The real heartbeats are unavailable ({error}); synthesized ones are used instead.")
     X, y = make_heartbeats(5000, anomaly_share=0.4, random_state=0)
 X_train, X_rest, y_train, y_rest = train_test_split(
     X, y, train_size=2400, stratify=y, random_state=42
@@ -55,20 +55,19 @@ print(report[columns].round(4).to_string(na_rep="-"))
 
 # %%
 # "fpr" is the share of normal beats that are flagged, "fpr_high" the upper end of its 95 %
-# interval. "ratio" is the threshold over what the rule would have made of the training errors:
-# above 1, the training errors promise too much. `PeaksOverThreshold` aims at one false alarm in
-# 10,000 normal beats; its recall is the price. A rule that cannot be used on these beats says so
-# in a note.
+# interval. "ratio" is the threshold over the rule's threshold from the training errors: above 1,
+# the training errors overpromise. `PeaksOverThreshold` aims at one false alarm in 10,000 normal
+# beats; its recall is the price. A rule that cannot be used on these beats says so in a note.
 print(f"\nErrors of new normal beats, over training errors: {report.attrs['error_ratio']:.2f}")
 for rule, note in report["note"].items():
     if note:
         print(f"{rule}: {note}")
 
 # %%
-# Which threshold to take
-# -----------------------
-# The picture behind that table: every threshold there is. Below the one that was fitted, more is
-# found, and more alarms are false.
+# Which threshold to use
+# ----------------------
+# The picture behind that table: every possible threshold. Below the fitted one, more is found, and
+# more alarms are false.
 figures = Path("figures")
 figures.mkdir(exist_ok=True)
 
@@ -87,10 +86,10 @@ save(display.figure_, "06_detection_curve")
 # ----------------------------------
 # "At most 5 % of normal beats are flagged" can be promised from errors of beats that the network
 # was not trained on. With `cv=3` each training beat is judged once by a network that has not seen
-# it; the network that is kept is trained on all of them. Those three saw fewer beats and err
-# more, so that this threshold lies on the safe side: fewer false alarms, more beats missed.
+# it; the network that is kept is trained on all of them. Those three saw fewer beats and
+# have larger errors, so this threshold is conservative: fewer false alarms, more beats missed.
 #
-# Where labels are at hand and mistakes have a price, the cheapest threshold is learned from them. A
+# If there are labels and mistakes have a price, the cheapest threshold is learned from them. A
 # frozen network is not trained again.
 
 
@@ -118,11 +117,11 @@ table = {name: judged(one.predict(X_test), y_test) for name, one in detectors.it
 print(pd.DataFrame.from_dict(table, orient="index").round(3).to_string())
 
 # %%
-# Where anomalies are rare
-# ------------------------
-# Two of five beats here are abnormal. Mostly anomalies are rare, and then the false alarms of many
+# When outliers are rare
+# ----------------------
+# Two of five beats here are abnormal. Usually outliers are rare, and then the false alarms of many
 # normal beats outnumber them. So one abnormal beat is kept for twenty normal ones. Recall and the
-# flagged share of the normal beats stay what they are; precision does not.
+# flagged share of the normal beats do not change; precision does.
 normal, abnormal = np.flatnonzero(y_test == 1), np.flatnonzero(y_test == -1)
 rare = np.concatenate([normal, abnormal[: len(normal) // 20]])
 X_rare, y_rare = X_test[rare], y_test[rare]
@@ -132,10 +131,9 @@ print(pd.DataFrame.from_dict(table, orient="index").round(3).to_string())
 # %%
 # p-values
 # --------
-# A p-value says how unusual a beat is among normal beats that were kept aside: 0.01 means that one
-# in a hundred is reconstructed as badly. `predict` flags p-values up to alpha: of the normal
-# beats, that share. It holds on average over the beats kept aside, not to the digit with one set
-# of them.
+# A p-value says how unusual a beat is among normal beats that were set aside: 0.01 means that one
+# in a hundred is reconstructed as badly. `predict` flags p-values up to alpha: that share of the
+# normal beats. This holds on average over the beats set aside, not exactly for one set of them.
 conformal = ConformalOutlierDetector(network, alpha=0.1, calibration_size=600, random_state=0)
 conformal.fit(X_train)
 print(f"p-values of four normal beats: {conformal.p_values(X_rare[:4]).round(3)}")
@@ -143,9 +141,9 @@ print(f"p-values of four abnormal beats: {conformal.p_values(X_rare[-4:]).round(
 
 # %%
 # `predict_fdr` makes another promise: of the *alarms*, at most the share alpha is false on average.
-# For that it looks at all beats together. Where many are abnormal it can flag nearly as many as
-# `predict`. Where few are, hardly any beat may be unusual enough, and it would rather flag none
-# (precision: "-") than break the promise.
+# For that it looks at all beats together. If many are abnormal it can flag nearly as many as
+# `predict`. If few are, hardly any beat may be unusual enough, and it flags none (precision: "-")
+# rather than break the promise.
 table = {
     "predict, two of five abnormal": judged(conformal.predict(X_test), y_test),
     "predict_fdr, two of five abnormal": judged(conformal.predict_fdr(X_test), y_test),
@@ -155,9 +153,9 @@ table = {
 print(pd.DataFrame.from_dict(table, orient="index").round(3).to_string(na_rep="-"))
 
 # %%
-# On the left normal beats alone: their p-values follow the diagonal. On the right all beats of the
-# test: the abnormal ones gather at the lower end, and whatever lies left of the last crossing with
-# the dashed line is flagged by `predict_fdr`.
+# On the left, normal beats alone: their p-values follow the diagonal. On the right, all test beats:
+# the abnormal ones gather at the lower end, and `predict_fdr` flags everything to the left of the
+# last crossing with the dashed line.
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
 is_normal = y_test == 1
 PValueDisplay.from_estimator(conformal, X_test[is_normal], y_test[is_normal], log=False, ax=left)

@@ -2,8 +2,8 @@
 Explain alarms
 ==============
 
-An alarm is the start of a question: what is wrong with this heartbeat? The error of a beat is a sum
-over its samples, so one can see where it comes from.
+An alarm raises a question: what is wrong with this heartbeat? The error of a beat is a sum over its
+samples, so you can see where it comes from.
 """
 
 from pathlib import Path
@@ -24,12 +24,12 @@ from skae.preprocessing import GlobalMinMaxScaler
 # %%
 # The heartbeats
 # --------------
-# As a table with named columns, so that the names come back in the explanations.
+# As a table with named columns, so that the names appear in the explanations.
 try:
     X, y = fetch_ecg5000(return_X_y=True, n_retries=0)
-    unit = "standardised"
+    unit = "standardized"
 except (OSError, ValueError) as error:
-    print(f"The real heartbeats cannot be had here ({error}); synthesised ones are used instead.")
+    print(f"The real heartbeats are unavailable ({error}); synthesized ones are used instead.")
     X, y = make_heartbeats(5000, anomaly_share=0.4, random_state=0)
     unit = "mV"
 X = pd.DataFrame(X, columns=[f"t{position:03d}" for position in range(X.shape[1])])
@@ -61,9 +61,9 @@ explanation = explain(detector, beats, top=3)
 print(explanation.round(4).to_string(index=False))
 
 # %%
-# `contribution` is the part of the error that a sample makes up. `unusualness` compares it with
-# what that sample contributes in normal beats, here those that were held out of training: 1 is as
-# usual. A sample that is always hard to reconstruct contributes much and is not unusual.
+# `contribution` is the part of the error due to a sample. `unusualness` compares it with what that
+# sample contributes in normal beats, here those held out of training: 1 is typical. A sample that
+# is always hard to reconstruct contributes much and is not unusual.
 figures = Path("figures")
 figures.mkdir(exist_ok=True)
 
@@ -80,8 +80,8 @@ save(display.figure_, "07_explanation")
 # %%
 # The same beats as signals
 # -------------------------
-# Neighbouring samples are wrong together, so a signal says more than a list of samples. The dashed
-# line is the beat as the network would have it.
+# Neighboring samples are wrong together, so a signal says more than a list of samples. The dashed
+# line is the reconstruction of the beat.
 display = ReconstructionDisplay.from_estimator(detector, beats, value_name=f"voltage\n({unit})")
 display.axes_[-1].set_xlabel("sample of the beat")
 save(display.figure_, "07_reconstruction")
@@ -89,8 +89,8 @@ save(display.figure_, "07_reconstruction")
 # %%
 # Where abnormal beats go wrong
 # -----------------------------
-# The contributions of all samples, summed over parts of the beat, for all true alarms. With the
-# unusualness one sees which parts are as they always are.
+# The contributions of all samples, summed over parts of the beat, for all true alarms. The
+# unusualness shows which parts are typical.
 true_alarms = X_test[flagged & (y_test == -1)]
 parts = explain(detector, true_alarms, top=None)
 parts["part"] = pd.cut(
@@ -112,8 +112,8 @@ print(f"Most of the error of abnormal beats: {table['share of the error'].idxmax
 # %%
 # The latent space
 # ----------------
-# A network with two latent codes can be drawn as it is. On the left by label, on the right by
-# error. An abnormal beat may well get the codes of a normal one; then it is the error that tells.
+# A network with two latent codes can be drawn as it is: on the left by label, on the right by
+# error. An abnormal beat may well get the codes of a normal one; then only the error gives it away.
 plane = AutoencoderOutlierDetector(latent_dim=2, epochs=60, random_state=0)
 plane = FitOnInliers(make_pipeline(GlobalMinMaxScaler(), plane)).fit(X_train, y_train)
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
@@ -122,11 +122,10 @@ LatentSpaceDisplay.from_estimator(plane, X_test, ax=right)
 save(figure, "07_latent_space")
 
 # %%
-# How much can be told from the codes alone? LocalOutlierFactor judges them by those of normal
-# beats.
-neighbours = LocalOutlierFactor(novelty=True).fit(plane.transform(X_train[y_train == 1]))
+# How much do the codes alone reveal? LocalOutlierFactor compares them with those of normal beats.
+neighbors = LocalOutlierFactor(novelty=True).fit(plane.transform(X_train[y_train == 1]))
 for name, scores in {
     "error": plane.score_samples(X_test),
-    "codes alone": neighbours.score_samples(plane.transform(X_test)),
+    "codes alone": neighbors.score_samples(plane.transform(X_test)),
 }.items():
     print(f"ROC-AUC of the {name}: {roc_auc_score(y_test == -1, -scores):.3f}")

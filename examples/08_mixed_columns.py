@@ -4,7 +4,7 @@ Numbers and categories in one table
 
 Machines report their sensors and the mode they are in. Some readings are fine in one mode and a
 fault in another, so the detector needs both: numbers scaled, categories one-hot encoded, and alarms
-explained in the names of the columns. The table is synthesised, with faults planted in it.
+explained by column name. The table is synthesized, with faults planted in it.
 """
 
 from pathlib import Path
@@ -27,7 +27,7 @@ from skae.thresholds import Quantile
 # %%
 # The machines
 # ------------
-# Milling machines idle, rough, or finish, in steel or aluminium. Speed and load follow from that;
+# Milling machines idle, rough, or finish, in steel or aluminum. Speed and load follow from that;
 # current and temperature follow from speed and load; vibration grows with the speed. Speeds are in
 # rpm, currents in A, temperatures in °C, vibrations in mm/s.
 MODES = {"idle": (0.0, 0.0), "roughing": (0.45, 0.8), "finishing": (0.9, 0.3)}  # speed, load
@@ -37,9 +37,9 @@ def make_machines(n_rows, seed):
     """Return readings of healthy machines."""
     random = np.random.default_rng(seed)
     mode = random.choice(list(MODES), n_rows, p=[0.2, 0.5, 0.3])
-    material = random.choice(["steel", "aluminium"], n_rows)
+    material = random.choice(["steel", "aluminum"], n_rows)
     usual = np.array([MODES[name] for name in mode])
-    is_soft = material == "aluminium"
+    is_soft = material == "aluminum"
     speed = usual[:, 0] * np.where(is_soft, 1.3, 1.0) * random.normal(1, 0.05, n_rows)
     load = usual[:, 1] * np.where(is_soft, 0.6, 1.0) * random.normal(1, 0.1, n_rows)
     ambient = random.normal(22, 2, n_rows)
@@ -88,8 +88,8 @@ print(
 # The detector
 # ------------
 # A category becomes a column of 0 and 1 for each of its values. A value never seen in training is
-# left out of all of them (`handle_unknown="ignore"`). The table has a name for each column all the
-# way, thanks to `set_output`. All training rows are healthy: the threshold is to flag 2 % of such.
+# 0 in all of them (`handle_unknown="ignore"`). `set_output` keeps the column names through the
+# pipeline. All training rows are healthy: the threshold is set to flag 2 % of such rows.
 one_hot = OneHotEncoder(sparse_output=False, handle_unknown="ignore")
 columns = ColumnTransformer(
     [
@@ -107,7 +107,7 @@ print(f"What the network sees: {', '.join(detector[-1].feature_names_in_)}")
 # %%
 # What was found
 # --------------
-# Beside it the same network without the categories, and IsolationForest with them.
+# Compared with the same network without the categories, and IsolationForest with them.
 detectors = {
     "autoencoder": detector,
     "numbers only": make_pipeline(StandardScaler(), clone(network)).fit(train[numbers]),
@@ -131,9 +131,9 @@ for fault in kind[~healthy].unique():
 # %%
 # Why was it flagged?
 # -------------------
-# The row of each kind with the largest error. A `ColumnTransformer` cannot be undone, so values and
-# reconstructions are those that the network sees: numbers in standard deviations from their mean, 0
-# and 1 for categories. The names are those of the columns.
+# The row of each kind with the largest error. A `ColumnTransformer` cannot be inverted, so values
+# and reconstructions are those that the network sees: numbers in standard deviations from their
+# mean, 0 and 1 for categories. The names are those of the columns.
 worst = pd.Series(errors["autoencoder"], index=test.index)[~healthy].groupby(kind).idxmax()
 print(test.loc[worst].assign(fault=worst.index).round(2).to_string())
 print(explain(detector, test.loc[worst], top=2).round(2).to_string(index=False))
@@ -175,8 +175,8 @@ figure.colorbar(image, label="share of the error")
 save(figure, "08_shares")
 
 # %%
-# A mode that nobody has seen
-# ---------------------------
+# A mode never seen before
+# ------------------------
 # A new value of a category is 0 in all of its columns, which no training row is.
 new = test[healthy].head(200).assign(mode="drilling")
 print(f"{(detector.predict(new) == -1).mean():.0%} of rows in a new mode are flagged.")

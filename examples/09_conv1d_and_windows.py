@@ -2,9 +2,9 @@
 Signals: convolutions, and windows of a long series
 ===================================================
 
-A convolutional autoencoder sees which samples of a heartbeat are neighbours, and needs fewer
+A convolutional autoencoder sees which samples of a heartbeat are neighbors, and needs fewer
 weights than a dense one. A long electrocardiogram is not cut into beats at all: windows slide over
-it, and every moment gets the mean error of the windows in which it lies.
+it, and every time step gets the mean error of the windows that contain it.
 """
 
 from pathlib import Path
@@ -30,14 +30,14 @@ from skae.datasets import fetch_ecg5000, make_ecg_strip, make_heartbeats
 from skae.thresholds import Quantile
 
 # %%
-# One beat a row: dense, convolutional, variational
-# -------------------------------------------------
+# One beat per row: dense, convolutional, variational
+# ---------------------------------------------------
 # The architecture is a parameter; X stays a table. For "conv1d" a row of 140 values is a signal of
 # 140 steps with one channel. (Few epochs here; the benchmarks train to the end.)
 try:
     X, y = fetch_ecg5000(return_X_y=True, n_retries=0)
 except (OSError, ValueError) as error:
-    print(f"The real heartbeats cannot be had here ({error}); synthesised ones are used instead.")
+    print(f"The real heartbeats are unavailable ({error}); synthesized ones are used instead.")
     X, y = make_heartbeats(5000, anomaly_share=0.4, random_state=0)
 X_train, X_test, y_train, y_test = train_test_split(
     X, y, test_size=0.2, stratify=y, random_state=42
@@ -61,7 +61,7 @@ print(pd.DataFrame(rows).set_index("architecture").round(3).to_string())
 # A long strip
 # ------------
 # Half an hour of normal heartbeats to learn from, three hours of them for the threshold, and an
-# hour with a few abnormal beats to find; 125 samples a second. The strips are synthesised.
+# hour with a few abnormal beats to find; 125 samples per second. The strips are synthesized.
 SAMPLE_RATE = 125
 normal, _ = make_ecg_strip(1800, anomaly_share=0, random_state=0)
 calibration, _ = make_ecg_strip(3 * 3600, anomaly_share=0, random_state=1)
@@ -75,7 +75,7 @@ strip, labels = make_ecg_strip(3600, anomaly_share=0.02, random_state=2)
 
 
 def stretches(is_flagged):
-    """Return the first and the last but one sample of each stretch that is flagged."""
+    """Return the start and the end (exclusive) of each stretch that is flagged."""
     return np.flatnonzero(np.diff(is_flagged, prepend=False, append=False)).reshape(-1, 2)
 
 

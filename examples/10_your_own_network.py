@@ -2,8 +2,8 @@
 Your own network
 ================
 
-The networks that are built in are not the only ones. A detector takes a function that returns a
-Keras model, a model as a template, a model that is trained already, and a regressor of scikeras.
+The built-in networks are not the only ones. A detector takes a function that returns a Keras model,
+a model as a template, a model that is already trained, or a regressor of scikeras.
 """
 
 from importlib.util import find_spec
@@ -29,9 +29,9 @@ from skae.model_selection import StratifiedOutlierKFold
 # --------------
 try:
     X, y = fetch_ecg5000(return_X_y=True, n_retries=0)
-    unit = "standardised"
+    unit = "standardized"
 except (OSError, ValueError) as error:
-    print(f"The real heartbeats cannot be had here ({error}); synthesised ones are used instead.")
+    print(f"The real heartbeats are unavailable ({error}); synthesized ones are used instead.")
     X, y = make_heartbeats(5000, anomaly_share=0.4, random_state=0)
     unit = "mV"
 X_train, X_test, y_train, y_test = train_test_split(
@@ -47,7 +47,7 @@ fitted = {}  # what is made below, to be compared at the end
 
 
 def skipping(input_shape, latent_dim=4, units=16):
-    """Return a dense autoencoder whose decoder has a linear path beside the bent one."""
+    """Return a dense autoencoder whose decoder has a linear path beside the nonlinear one."""
     beat = keras.Input(input_shape)
     hidden = keras.layers.Dense(units, activation="silu")(beat)
     code = keras.layers.Dense(latent_dim, name="latent")(hidden)
@@ -58,9 +58,9 @@ def skipping(input_shape, latent_dim=4, units=16):
 
 
 # %%
-# `architecture_params` is a parameter like any other, so a search takes a list of them. Own
-# functions are compiled anew in each fit, so that such a search takes longer than one over
-# built-in networks.
+# `architecture_params` is a parameter like any other, so a search takes a list of them. Your
+# own functions are compiled anew in each fit, so such a search takes longer than one over built-in
+# networks.
 few = {"epochs": 60, "learning_rate": 0.005, "random_state": 0}
 pipeline = make_pipeline(MinMaxScaler(), AutoencoderOutlierDetector(skipping, **few))
 search = GridSearchCV(
@@ -90,8 +90,8 @@ fitted["function, searched"] = search
 # %%
 # A subclassed model
 # ------------------
-# A function may return any `keras.Model`; the class itself will do as that function. The attributes
-# `encoder` and `decoder` show the two halves.
+# A function may return any `keras.Model`; the class itself can serve as that function. The
+# attributes `encoder` and `decoder` show the two halves.
 
 
 class Halves(keras.Model):
@@ -116,7 +116,7 @@ print(f"{X_test.shape[1]} samples become {subclassed.transform(X_test).shape[1]}
 # A model as a template
 # ---------------------
 # A functional or sequential model needs no function. Each fit trains a clone of it with fresh
-# weights, and the template stays as it is; how it was compiled is not looked at.
+# weights, and the template stays as it is; its compile settings are ignored.
 template = keras.Sequential(
     [
         keras.Input(X.shape[1:]),
@@ -133,10 +133,10 @@ detector = AutoencoderOutlierDetector(template, **few)
 fitted["template"] = FitOnInliers(make_pipeline(MinMaxScaler(), detector)).fit(X_train, y_train)
 
 # %%
-# A model that is trained already
+# A model that is already trained
 # -------------------------------
-# Trained by plain Keras, here or long ago: `ReconstructionOutlierDetector` takes it as it is, and
-# `fit` sets the threshold only. Its scaler was fitted before, too: `FrozenEstimator` keeps it so.
+# Trained with plain Keras, here or long ago: `ReconstructionOutlierDetector` uses it as it is, and
+# `fit` only sets the threshold. Its scaler is already fitted too: `FrozenEstimator` keeps it so.
 X_normal = X_train[y_train == 1]
 scaler = MinMaxScaler().fit(X_normal)
 keras.utils.set_random_seed(0)
@@ -157,7 +157,7 @@ print(f"threshold set from {len(X_normal)} normal beats: {-detector[-1].offset_:
 
 
 def network(meta, latent_dim):
-    """Return what scikeras shall compile and train."""
+    """Return the model that scikeras compiles and trains."""
     n_features = meta["n_features_in_"]
     return skipping((n_features,), latent_dim)
 
@@ -185,7 +185,7 @@ else:
 # What was found
 # --------------
 # Networks of a few lines, trained for a few epochs: this compares ways to write them, not the best
-# that each can do.
+# that each can achieve.
 rows = []
 for name, detector in fitted.items():
     errors = -detector.score_samples(X_test)
@@ -199,7 +199,7 @@ for name, detector in fitted.items():
 print(pd.DataFrame(rows).set_index("network").round(3).to_string())
 
 # %%
-# One abnormal beat, as each of them would have it:
+# One abnormal beat, as each of them reconstructs it:
 beat = X_test[y_test == -1][:1]
 figure, axes = plt.subplots(
     len(fitted), sharex=True, figsize=(7, 1 + 1.6 * len(fitted)), layout="constrained"

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from skae._show_versions import show_versions
 
 # The same for Python, loaded when first used, so that `import skae` costs nothing but these lines.
-_HOMES = {
+_MODULES = {
     "AutoencoderEnsembleOutlierDetector": "skae._detectors.ensemble",
     "AutoencoderOutlierDetector": "skae._detectors.autoencoder",
     "ConformalOutlierDetector": "skae._meta.conformal",
@@ -59,8 +59,8 @@ _HOMES = {
 
 
 def __getattr__(name):
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
     if name in __all__:
         return import_module(f"skae.{name}")
     raise AttributeError(f"module 'skae' has no attribute {name!r}")

@@ -1,10 +1,10 @@
-"""What the error of a row is: named measures, and those that learn what residuals are usual."""
+"""The error of a row: named measures, and those that learn the typical residuals."""
 
 import numpy as np
 
-# Keras clips at its epsilon before it takes logarithms; the score follows the loss.
+# Keras clips at its epsilon before taking logarithms; the score follows the loss.
 _MSLE_FLOOR = 1e-7
-# Of a feature's share of the mean squared residual: one that never strays must not rule the rest.
+# Added, as a share of the mean squared residual, so that a constant feature does not dominate.
 _MIN_SHARE = 1e-3
 
 
@@ -33,7 +33,7 @@ class StandardizedError:
     Parameters
     ----------
     residuals : ndarray of shape (n_samples, n_features)
-        Of rows that the network reconstructs as it should.
+        Of rows that the network should reconstruct well.
     """
 
     def __init__(self, residuals):
@@ -48,17 +48,17 @@ class StandardizedError:
 class MahalanobisError:
     """Squared residuals after whitening: their mean is the Mahalanobis distance over n_features.
 
-    The covariance is shrunk as Ledoit and Wolf (2004) do, so that there are no more rows than
-    features needed; whitening by the symmetric root (ZCA) leaves each feature its own part.
+    The covariance is shrunk after Ledoit and Wolf (2004), so that fewer rows than features are
+    enough; whitening by the symmetric root (ZCA) keeps a part of the error for each feature.
 
     Parameters
     ----------
     residuals : ndarray of shape (n_samples, n_features)
-        Of rows that the network reconstructs as it should.
+        Of rows that the network should reconstruct well.
     """
 
     def __init__(self, residuals):
-        # Here, because it brings scikit-learn's linear models along.
+        # Imported here, because it also imports scikit-learn's linear models.
         from sklearn.covariance import LedoitWolf
 
         residuals = np.asarray(_two_or_more(residuals), dtype=np.float64)
@@ -71,24 +71,24 @@ class MahalanobisError:
         """Return the error of each feature of each row."""
         with np.errstate(invalid="ignore"):  # infinities of both signs may meet
             residuals = _difference(X, reconstruction) - self._location
-            # Row by row, so that no bit of a row's error depends on the rows beside it.
+            # Row by row, so that no bit of a row's error depends on the other rows.
             return np.square(np.matmul(residuals[:, None, :], self._whitening)[:, 0, :])
 
 
 class ReconstructionProbability:
-    """Squared residuals over each feature's usual one, averaged over codes drawn for a row.
+    """Squared residuals over each feature's mean one, averaged over codes drawn for a row.
 
     Up to constants it is minus the reconstruction probability of An and Cho (2015): the mean
-    logarithm of the density of the row under what the decoder makes of the codes, a Gaussian with
-    one variance per feature.
+    logarithm of the density of the row given the decoded codes, a Gaussian with one variance per
+    feature.
 
     Parameters
     ----------
     residuals : ndarray of shape (n_samples, n_features)
-        Of rows that the network reconstructs as it should, each with several codes.
+        Of rows that the network should reconstruct well, each with several codes.
     """
 
-    # It is called with what the decoder makes of codes drawn, not of the one code of a row.
+    # It is called with reconstructions from drawn codes, not from the one code of a row.
     needs_draws = True
 
     def __init__(self, residuals):
@@ -106,21 +106,21 @@ LEARNED_ERRORS = {
     "reconstruction_probability": ReconstructionProbability,
     "standardized": StandardizedError,
 }
-# What every detector offers; the others belong to an architecture.
+# Offered by every detector; the others belong to an architecture.
 COMMON_ERRORS = (*NAMED_ERRORS, "mahalanobis", "standardized")
 
 
 def fitted_error(error, X, reconstruction):
-    """Return what `feature_errors` takes: `error`, fitted to residuals where it learns from them.
+    """Return `error` as `feature_errors` takes it: fitted to residuals if it learns from them.
 
     Parameters
     ----------
     error : str or callable
         A name of `NAMED_ERRORS` or `LEARNED_ERRORS`, or a function.
     X : ndarray of shape (n_samples, n_features)
-        Rows that are reconstructed as they should be.
+        Rows that the network should reconstruct well.
     reconstruction : ndarray of shape (n_samples, n_features) or (n_samples, n_draws, n_features)
-        What the network made of them, once or several times.
+        Their reconstructions, one or several each.
     """
     if not isinstance(error, str) or error not in LEARNED_ERRORS:
         return error
@@ -144,8 +144,8 @@ def feature_errors(error, X, reconstruction):
         A name of `NAMED_ERRORS`, what `fitted_error` returns, or a function of `X` and
         `reconstruction` that returns an array of their shape.
     X, reconstruction : ndarray of shape (n_samples, n_features)
-        The rows and what the network made of them, both contiguous, so that the sum over the
-        features of a row has the same order whatever rows come with it.
+        The rows and their reconstructions, both contiguous, so that the features of a row are
+        summed in the same order regardless of the other rows.
 
     Returns
     -------
@@ -169,7 +169,7 @@ def feature_errors(error, X, reconstruction):
 
 def row_errors(error, X, reconstruction):
     """Return the error of each row: the mean of the errors of its features."""
-    # The mean of NumPy, without the overhead that a single row would feel.
+    # The mean, without the overhead of numpy.mean that counts for a single row.
     return np.add.reduce(feature_errors(error, X, reconstruction), axis=1) / X.shape[1]
 
 
@@ -182,7 +182,7 @@ def mean_feature_errors(errors):
 
 
 def _two_or_more(residuals):
-    """Return residuals, a lone row of them twice; zeros where there are none."""
+    """Return residuals, a single row twice; zeros if there are none."""
     return residuals if len(residuals) > 1 else np.resize(residuals, (2, residuals.shape[1]))
 
 
@@ -191,5 +191,5 @@ def _difference(X, reconstruction):
 
 
 def _safe(scale):
-    """Return a scale to divide by: one where nothing strays at all."""
+    """Return a scale to divide by: one where it is zero."""
     return np.where(scale > 0, scale, 1.0)

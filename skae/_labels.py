@@ -1,4 +1,4 @@
-"""What a label means. Everything that reads y asks here."""
+"""What a label means: the one place that interprets y."""
 
 from numbers import Real
 
@@ -7,7 +7,7 @@ from sklearn.utils import column_or_1d
 
 
 def inlier_mask(y, inlier_label="auto", outlier_label="auto") -> np.ndarray:
-    """Tell which rows are labelled normal.
+    """Tell which rows are labeled normal.
 
     Parameters
     ----------
@@ -15,7 +15,7 @@ def inlier_mask(y, inlier_label="auto", outlier_label="auto") -> np.ndarray:
         Labels. Values within {+1, -1} are scikit-learn's coding: +1 is an inlier.
     inlier_label, outlier_label : scalar, default="auto"
         At most one of them names the label of inliers (all else is an outlier) or of outliers
-        (all else is an inlier). Needed for every coding but scikit-learn's.
+        (all else is an inlier). Needed for every coding except scikit-learn's.
 
     Returns
     -------
@@ -24,8 +24,8 @@ def inlier_mask(y, inlier_label="auto", outlier_label="auto") -> np.ndarray:
     Raises
     ------
     ValueError
-        If both labels are named, the named label does not occur, y has missing values, or the
-        coding is another than scikit-learn's and no label is named.
+        If both labels are named, the named label does not occur, y has missing values, or no label
+        is named and the coding is not scikit-learn's.
     """
     import pandas as pd
 
@@ -44,7 +44,7 @@ def inlier_mask(y, inlier_label="auto", outlier_label="auto") -> np.ndarray:
         _check_occurs(inlier_label, distinct, "inlier_label")
         return _equal(labels, inlier_label)
     if named_outlier:
-        # A clean training set has no outliers; but two other labels betray a misspelt one.
+        # A clean training set has no outliers; but two other labels reveal a misspelled one.
         if len(distinct) > 1:
             _check_occurs(outlier_label, distinct, "outlier_label")
         return ~_equal(labels, outlier_label)
@@ -59,7 +59,7 @@ def inlier_mask(y, inlier_label="auto", outlier_label="auto") -> np.ndarray:
 
 
 def is_auto(label):
-    """Tell whether a label is left to scikit-learn's coding."""
+    """Tell whether a label follows scikit-learn's coding."""
     return isinstance(label, str) and label == "auto"
 
 

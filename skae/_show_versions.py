@@ -1,4 +1,4 @@
-"""What a bug report needs to know about the machine."""
+"""Versions for a bug report."""
 
 import platform
 import sys
@@ -22,7 +22,7 @@ _PACKAGES = (
 def show_versions() -> None:
     """Print the versions of Python, of the system and of the packages that skae works with.
 
-    The packages are looked up, not imported: nothing heavy is loaded.
+    The packages are looked up, not imported.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What scikit-learn keeps to itself and skae needs, in one place."""
+"""The private names of scikit-learn that skae needs, in one place."""
 
 import sys
 from collections.abc import Callable
@@ -49,7 +49,7 @@ def routing_enabled():
 
 
 def set_transform_output(estimator, *, transform):
-    """Choose the container that `transform` returns. Does nothing where there is no `transform`."""
+    """Choose the container that `transform` returns. Does nothing without `transform`."""
     if not hasattr(estimator, "transform"):
         return
     if not hasattr(estimator, "set_output"):

@@ -3,12 +3,20 @@
 import sys
 import warnings
 
-# Whose calls lie between the user's line and the place in skae that has something to say.
-_IN_BETWEEN = {"concurrent", "contextlib", "functools", "joblib", "skae", "sklearn", "threading"}
+# Packages whose calls lie between the user's line and the code in skae that warns.
+_SKIPPED_PACKAGES = {
+    "concurrent",
+    "contextlib",
+    "functools",
+    "joblib",
+    "skae",
+    "sklearn",
+    "threading",
+}
 
 
 def warn(message, category=UserWarning):
-    """Warn as if from the innermost line that is neither skae's nor that of a library in between.
+    """Warn as if from the innermost line outside skae and the libraries in between.
 
     Parameters
     ----------
@@ -18,7 +26,7 @@ def warn(message, category=UserWarning):
         A class of warnings.
     """
     frame, level = sys._getframe(1), 2
-    while frame.f_back is not None and _package(frame) in _IN_BETWEEN:
+    while frame.f_back is not None and _package(frame) in _SKIPPED_PACKAGES:
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)
 

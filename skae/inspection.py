@@ -1,4 +1,4 @@
-"""What stands behind a verdict: the features that make up an error, and the threshold."""
+"""What is behind a decision: the features that make up an error, and the threshold."""
 
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skae._errors import mean_feature_errors
 from skae._labels import inlier_mask
-from skae._meta.unwrap import fitted_offset, split_pipeline, taken_back, transformed
+from skae._meta.unwrap import fitted_offset, original_units, split_pipeline, transformed
 from skae._sklearn_compat import Interval, validate_parameter_constraints
 from skae.thresholds import SHORT_NAMES, as_rule, needs_labels
 
@@ -38,30 +38,29 @@ def explain(
         How many features of each row are listed, those with the largest contributions. None lists
         all.
     reference : array-like of shape (n_reference_samples, n_features), default=None
-        Rows whose errors are taken for usual, best normal ones that the detector was not trained
-        on. None takes those that set the offset in `fit`, whose mean errors the detector keeps as
-        `feature_errors_`; training rows are reproduced better than others, held-out ones
+        Rows whose errors count as typical, ideally normal ones that the detector was not trained
+        on. None uses those that set the offset in `fit`, whose mean errors the detector keeps as
+        `feature_errors_`; training rows are reconstructed better than others, held-out ones
         (`validation_fraction`) are not.
 
     Returns
     -------
     explanation : pandas.DataFrame
-        One row a feature of a row of X; the rows in the order of X, the features of each by falling
-        contribution, in these columns:
+        One row per feature of a row of X; the rows in the order of X, the features of each by
+        descending contribution, in these columns:
 
-        - `row`: the label in the index of a DataFrame, else the position.
-        - `feature`: the name of the column, in X or in what `fit` was given, else the position.
+        - `row`: the label in the index of a DataFrame, or else the position.
+        - `feature`: the name of the column, in X or at `fit`, or else the position.
         - `value` and `reconstruction`: in the units of X, through all scalers before the detector.
-          Where a step makes features of several others, or cannot be inverted, features, values
-          and reconstructions are those behind the steps, as the detector sees them.
+          If a step combines features or cannot be inverted, features, values and reconstructions
+          are those after the steps, as the detector sees them.
         - `contribution`: the error of the feature over the number of features. Those of all
           features add up to the reconstruction error of the row.
         - `unusualness`: the contribution over the mean contribution of that feature among the
-          reference rows: 1 is as usual. A feature whose mean is next to nothing, because it was
-          always reproduced perfectly, is taken to have 2e-16 of the mean of all features, so that
-          rounding does not pass for unusual; where all means are zero, any error is infinitely
-          unusual. NaN only where the detector keeps no `feature_errors_` and no `reference` is
-          given.
+          reference rows: 1 is typical. A feature with a mean of nearly zero, because it was always
+          reconstructed perfectly, is assigned 2e-16 of the mean of all features, so that rounding
+          does not count as unusual; if all means are zero, any error is infinitely unusual. NaN
+          only if the detector keeps no `feature_errors_` and no `reference` is given.
 
     Raises
     ------
@@ -70,17 +69,17 @@ def explain(
     TypeError
         If the detector in it does not reconstruct rows.
     ValueError
-        If X, `reference` or `top` is unfit.
+        If X, `reference` or `top` is invalid.
 
     See Also
     --------
-    skae.displays.ReconstructionDisplay : Draws rows beside their reconstructions.
+    skae.displays.ReconstructionDisplay : Draws rows with their reconstructions.
 
     Notes
     -----
-    A wrong value in one feature bends the reconstruction of others too, so an error is spread
-    wider than its cause. `contribution` says where the error is, `unusualness` where it is larger
-    than this feature's errors use to be: a noisy feature contributes a lot to every row.
+    A wrong value in one feature distorts the reconstruction of others too, so an error spreads
+    beyond its cause. `contribution` says where the error is, `unusualness` where it is larger than
+    is typical of the feature: a noisy feature contributes a lot to every row.
 
     Examples
     --------
@@ -108,10 +107,10 @@ def explain(
     errors = np.asarray(detector.reconstruction_error(inputs, per_feature=True))
     n_rows, n_features = errors.shape
     n_listed = n_features if top is None else min(top, n_features)
-    values, reconstruction, is_back = _values(transforms, inputs, detector.reconstruct(inputs))
+    values, reconstruction, is_inverted = _values(transforms, inputs, detector.reconstruct(inputs))
     typical = _typical_errors(transforms, detector, reference, n_features)
     listed = np.argsort(-errors, axis=1, kind="stable")[:, :n_listed]
-    names = _feature_names(transforms, detector, X, n_features, is_back)
+    names = _feature_names(transforms, detector, X, n_features, is_inverted)
     labels = _row_labels(X, n_rows)
     columns = {
         "value": values,
@@ -151,13 +150,15 @@ def _check_top(top: int | None):
 
 
 def _values(transforms, inputs, reconstruction):
-    """Return rows and reconstructions in the units of X where each feature can be taken back."""
+    """Return rows and reconstructions, in the units of X if each feature can be inverted."""
     reconstruction = np.asarray(reconstruction)
     is_finite = np.isfinite(reconstruction)
-    # Scalers refuse to take infinity back.
+    # Scalers refuse to invert infinity.
     finite = np.where(is_finite, reconstruction, np.asarray(inputs))
-    values, finite, is_back = taken_back(transforms, inputs, finite, feature_by_feature=True)
-    return values, np.where(is_finite, finite, reconstruction), is_back
+    values, finite, is_inverted = original_units(
+        transforms, inputs, finite, feature_by_feature=True
+    )
+    return values, np.where(is_finite, finite, reconstruction), is_inverted
 
 
 def _typical_errors(transforms, detector, reference, n_features):
@@ -172,12 +173,12 @@ def _unusualness(errors, typical):
     floor = np.finfo(np.float64).eps * finite.mean() if len(finite) else 0.0
     typical = np.maximum(typical, floor)
     with np.errstate(divide="ignore", invalid="ignore"):
-        # Zero to zero, or infinity to infinity, is as usual.
+        # Zero to zero, or infinity to infinity, is typical.
         return np.where(errors == typical, 1.0, errors / typical)
 
 
-def _feature_names(transforms, detector, X, n_features, is_back):
-    if not is_back:
+def _feature_names(transforms, detector, X, n_features, is_inverted):
+    if not is_inverted:
         names = getattr(detector, "feature_names_in_", None)
         names = _names_behind(transforms) if names is None else names
     elif hasattr(X, "columns"):
@@ -207,12 +208,12 @@ def threshold_report(
     outlier_label: Any = "auto",
     confidence: float = 0.95,
 ) -> "DataFrame":
-    """Compare what threshold rules would make of a fitted detector's errors.
+    """Compare the thresholds and alarms of threshold rules for a fitted detector.
 
     The rules set their thresholds from the errors (minus `score_samples`) of the rows in X. Give
-    rows on which the detector was not trained, as training errors are smaller than those of new
-    rows. The alarms are counted in the same rows: expect a little less of new ones, above all where
-    X is small and a rule has learnt from its labels.
+    rows that the detector was not trained on, because training errors are smaller than those of new
+    rows. The alarms are counted in the same rows: expect slightly worse figures on new ones,
+    especially if X is small and a rule has learned from its labels.
 
     Parameters
     ----------
@@ -220,49 +221,49 @@ def threshold_report(
         A fitted outlier detector with `score_samples`, or a pipeline or meta-estimator with one
         inside.
     X : array-like of shape (n_samples, n_features)
-        The rows, best held-out ones.
+        The rows, ideally held-out ones.
     y : array-like of shape (n_samples,), default=None
-        Their labels. With them the rules that need no labels see the rows labelled normal only,
-        those that do see all rows, and the report tells how good the alarms are.
+        Their labels. With them, the rules that need no labels see only the rows labeled normal,
+        the others see all rows, and the report says how good the alarms are.
     rules : rule, str, float, list or dict of them, default=None
         Rules of :mod:`skae.thresholds`, their short names, or thresholds; a dict names them. None
-        takes all rules with their default parameters, those that learn from labels only if y has
+        means all rules with their default parameters, those that learn from labels only if y has
         both classes.
     X_train : array-like of shape (n_train_samples, n_features), default=None
-        The rows on which the detector was trained, normal ones only, to see by how much their
-        errors understate those of new rows.
+        The rows that the detector was trained on, normal ones only, to show how much their errors
+        understate those of new rows.
     inlier_label, outlier_label : scalar, default="auto"
         What y calls normal rows, or the others; name at most one. "auto" is scikit-learn's coding:
         +1 for inliers, -1 for outliers.
     confidence : float, default=0.95
-        Of the intervals.
+        Confidence level of the intervals.
 
     Returns
     -------
     report : pandas.DataFrame
-        One row a rule, by its name. The first one, "fitted", is the estimator's own threshold
-        (minus `offset_`), where it has one. The columns:
+        One row per rule, by its name. The first one, "fitted", is the estimator's own threshold
+        (minus `offset_`), if it has one. The columns:
 
         - `threshold`: rows with larger errors are flagged.
         - `alarms`, `alarm_rate`: number and share of the rows of X that are flagged.
         - With y, `precision` (the share of outliers among the alarms), `recall` (of alarms among
           the outliers) and `fpr` (of alarms among the inliers), each with the ends `_low` and
           `_high` of an exact (Clopper-Pearson [1]_) interval; NaN for a share of nothing.
-        - With `X_train`, `threshold_train`, what the rule makes of the training errors, and
-          `ratio`, the threshold over that; NaN for rules that learn from labels, and for a ratio to
-          what is not positive. `report.attrs["error_ratio"]` is the mean error of the normal rows
-          of X over that of the training rows: the further above 1, the more a threshold from
-          training errors promises too much.
-        - `note`: why a rule refused these errors; the rest of its row is NaN.
+        - With `X_train`, `threshold_train`, the rule's threshold from the training errors, and
+          `ratio`, the threshold over that; NaN for rules that learn from labels, and if
+          `threshold_train` is not positive. `report.attrs["error_ratio"]` is the mean error of the
+          normal rows of X over that of the training rows: the further above 1, the more a threshold
+          from training errors overpromises.
+        - `note`: why a rule rejected these errors; the rest of its row is NaN.
 
     Raises
     ------
     NotFittedError
         If the estimator is not fitted.
     TypeError
-        If it has no `score_samples`, or a rule is none.
+        If it has no `score_samples`, or a rule is not one.
     ValueError
-        If data, labels or `confidence` are unfit, or errors are not finite.
+        If data, labels or `confidence` are invalid, or errors are not finite.
 
     See Also
     --------
@@ -271,8 +272,8 @@ def threshold_report(
 
     Notes
     -----
-    The intervals take the rows of X to be independent of each other and of the threshold. That is
-    so for "fitted" on held-out rows, and nearly so for rules with little choice.
+    The intervals assume that the rows of X are independent of each other and of the threshold. That
+    holds for "fitted" on held-out rows, and nearly so for rules with few parameters to choose.
 
     References
     ----------
@@ -360,7 +361,7 @@ def _name(rule):
 
 
 def _thresholds(rule, errors, normal_errors, is_outlier, train_errors):
-    """Return the thresholds that a rule sets, or why it sets none."""
+    """Return the thresholds that a rule sets, or the reason why it sets none."""
     try:
         if needs_labels(rule):
             return {"threshold": rule.threshold(errors, is_outlier), "note": ""}
@@ -372,7 +373,7 @@ def _thresholds(rule, errors, normal_errors, is_outlier, train_errors):
     if train_errors is not None:
         try:
             record["threshold_train"] = rule.threshold(train_errors)
-        except ValueError:  # too few training rows are no reason to hide the threshold
+        except ValueError:  # too few training rows must not hide the threshold
             return record
         record["ratio"] = _ratio(record["threshold"], record["threshold_train"])
     return record

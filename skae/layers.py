@@ -1,6 +1,6 @@
-"""The Keras layers that skae brings along.
+"""The Keras layers of skae.
 
-Importing this module imports Keras, and makes the layers known to it: do so before
+Importing this module imports Keras and registers the layers with it: do so before
 `keras.saving.load_model` of a saved variational autoencoder.
 """
 
@@ -19,7 +19,7 @@ class GaussianLatent(keras.layers.Layer):
     is added to the loss with a weight [2]_, in units of the variance of the batch: the mean squared
     error has that unit too, so one weight serves data on any scale. A batch of one row has none.
 
-    The layer is called with a pair: what the layers before it make of the rows, and the rows
+    The layer is called with a pair: the output of the layers before it, and the rows
     themselves, both of shape (n_samples, ...).
 
     Parameters
@@ -35,9 +35,9 @@ class GaussianLatent(keras.layers.Layer):
     kernel_regularizer, activity_regularizer : keras.regularizers.Regularizer, default=None
         Of these weights, and of what the layer returns.
     seed : int, default=None
-        Of the codes drawn.
+        Of the drawn codes.
     **kwargs : dict
-        What every Keras layer takes.
+        Passed on to `keras.layers.Layer`.
 
     References
     ----------
@@ -110,7 +110,7 @@ class GaussianLatent(keras.layers.Layer):
         return (*input_shape[0][:-1], self.units)
 
     def get_config(self) -> dict[str, Any]:
-        """Return what the layer is made from."""
+        """Return the configuration of the layer."""
         return super().get_config() | {
             "units": self.units,
             "divergence_weight": self.divergence_weight,

@@ -1,7 +1,7 @@
-"""Scorers for searches and cross-validation, for which the anomaly is what is to be found.
+"""Scorers for searches and cross-validation, with the outlier as the positive class.
 
-Give scikit-learn's own scorers, such as ``scoring="roc_auc"``, an outlier detector and labels of
-0 and 1, and they call a perfect detector the worst one; ``scoring="f1"`` is about the inliers.
+Given an outlier detector and labels of 0 and 1, scikit-learn's own scorers, such as
+``scoring="roc_auc"``, rate a perfect detector worst; ``scoring="f1"`` is about the inliers.
 """
 
 from collections.abc import Callable, Iterable
@@ -47,39 +47,39 @@ def anomaly_scorer(
     outlier_label: Any = "auto",
     **kwargs: Any,
 ) -> "_AnomalyScorer":
-    """Make a scorer of outlier detectors, to be given as `scoring=`.
+    """Make a scorer for outlier detectors, to pass as `scoring=`.
 
     The scorer takes what :class:`~sklearn.model_selection.GridSearchCV`,
-    :func:`~sklearn.model_selection.cross_validate` and their like give it: a fitted outlier
-    detector (also in pipelines, searches and skae's meta-estimators), rows, and their labels. The
-    anomaly is the positive class, always.
+    :func:`~sklearn.model_selection.cross_validate` and the like pass: a fitted outlier detector
+    (also in pipelines, searches and skae's meta-estimators), rows, and their labels. The outlier is
+    always the positive class.
 
     Parameters
     ----------
     metric : str or callable
-        How the rows are ranked:
+        Of the ranking of the rows:
 
         - "roc_auc": :func:`~sklearn.metrics.roc_auc_score`;
         - "average_precision": :func:`~sklearn.metrics.average_precision_score`, also known as
           PR-AUC;
-        - "precision_at_n": the share of anomalies among the `n` most abnormal rows; without `n`,
-          as many as there are anomalies. Of equal scores at the cut, each row has the same chance
-          of being among them, and the expected share is returned;
-        - "recall_at_fpr": the largest share of the anomalies that a threshold finds while it
-          flags no more than `max_fpr` of the inliers. No threshold parts equal scores.
+        - "precision_at_n": the share of outliers among the `n` most abnormal rows; without `n`,
+          as many as there are outliers. If scores tie at the cut, each row has the same chance of
+          being among them, and the expected share is returned;
+        - "recall_at_fpr": the largest share of the outliers that a threshold finds while flagging
+          no more than `max_fpr` of the inliers. No threshold separates equal scores.
 
-        How they are judged by `predict`, that is, at the detector's own threshold:
+        Of `predict`, that is, at the detector's own threshold:
 
-        - "precision": the share of anomalies among the rows flagged, 0 where none is;
-        - "recall": the share of the anomalies that are flagged;
+        - "precision": the share of outliers among the rows flagged, 0 if none is;
+        - "recall": the share of the outliers that are flagged;
         - "f1": :func:`~sklearn.metrics.f1_score`;
         - "fbeta": :func:`~sklearn.metrics.fbeta_score`, with `beta`;
         - "balanced_accuracy": :func:`~sklearn.metrics.balanced_accuracy_score`;
-        - "youden": the share of anomalies flagged less that of inliers flagged;
+        - "youden": the share of outliers flagged minus that of inliers flagged;
         - "matthews": :func:`~sklearn.metrics.matthews_corrcoef`.
 
-        A callable `metric(is_outlier, errors, **kwargs)` is given which rows are anomalies, and
-        their errors: the larger, the less normal.
+        A callable `metric(is_outlier, errors, **kwargs)` is given which rows are outliers, and
+        the errors: the larger, the less normal.
     inlier_label, outlier_label : scalar, default="auto"
         What y calls normal rows, or the others; name at most one. "auto" is scikit-learn's
         coding: +1 for inliers, -1 for outliers.
@@ -89,10 +89,10 @@ def anomaly_scorer(
     Returns
     -------
     scorer : callable
-        `scorer(estimator, X, y, *, sample_weight=None)` returns a float, the higher, the better.
-        It raises a ValueError where y holds one class only, which names the labels, and a
-        TypeError for anything that is no outlier detector of scikit-learn's kind; searches turn
-        these into their `error_score`. `scorer.__name__` is the name of the metric, by which
+        `scorer(estimator, X, y, *, sample_weight=None)` returns a float: the higher, the better.
+        It raises a ValueError that names the labels if y holds one class only, and a TypeError
+        for anything that is not an outlier detector in scikit-learn's sense; searches turn these
+        into their `error_score`. `scorer.__name__` is the name of the metric, with which
         scikit-learn's displays label their axis.
 
     See Also
@@ -102,12 +102,12 @@ def anomaly_scorer(
 
     Notes
     -----
-    Rows are ranked by minus `score_samples`, which is free of the threshold; where a detector has
-    none, by minus `decision_function`. Each scorer calls the detector itself, even if a dict holds
-    several.
+    Rows are ranked by minus `score_samples`, which does not depend on the threshold; if a detector
+    has none, by minus `decision_function`. Each scorer calls the detector itself, even if a dict
+    holds several.
 
-    `sample_weight` is metadata of the scorer, as it is of scikit-learn's own: with metadata
-    routing, ask for it by `scorer.set_score_request(sample_weight=True)`.
+    `sample_weight` is metadata of the scorer, as for scikit-learn's own: with metadata routing,
+    request it by `scorer.set_score_request(sample_weight=True)`.
 
     Examples
     --------
@@ -155,7 +155,7 @@ def anomaly_scorers(
     inlier_label: Any = "auto",
     outlier_label: Any = "auto",
 ) -> dict[str, "_AnomalyScorer"]:
-    """Make several scorers at once, to be given as `scoring=` of a multi-metric search.
+    """Make several scorers at once, to pass as `scoring=` of a multi-metric search.
 
     Parameters
     ----------
@@ -209,13 +209,13 @@ def _precision_at_n(y_true, y_score, *, n=None, sample_weight=None):
         raise ValueError(f"precision_at_n with n={n} needs as many rows, got {len(y_true)}.")
     found, flagged = _found_and_flagged(y_true, y_score, sample_weight)
     n_found = found * n_outliers
-    # Between two thresholds lie rows of equal score: taken in random order, they are found evenly.
+    # Rows between two thresholds have equal scores: in random order, outliers are found evenly.
     return np.interp(n, n_found + flagged * n_inliers, n_found) / n
 
 
 def _recall_at_fpr(y_true, y_score, *, max_fpr, sample_weight=None):
     found, flagged = _found_and_flagged(y_true, y_score, sample_weight)
-    # Sums of weights are rounded.
+    # Sums of weights have rounding errors.
     return found[flagged <= max_fpr + 1e-12].max()
 
 
@@ -349,9 +349,9 @@ class _AnomalyScorer:
         try:
             return ~inlier_mask(y, self.inlier_label, self.outlier_label)
         except ValueError as error:
-            # Whether the label is misspelt or its rows are in other folds, only the user knows.
+            # Only the user knows whether the label is misspelled or its rows are in other folds.
             if self.inlier_label not in ["auto", *_distinct(y)]:
-                raise ValueError(f"{error} {_CURE}") from None
+                raise ValueError(f"{error} {_HOW_TO_FIX}") from None
             raise
 
     def _check_both_classes(self, is_outlier, y, weight):
@@ -361,11 +361,11 @@ class _AnomalyScorer:
         kind = "outliers" if is_outlier[weighs].all() else "inliers"
         raise ValueError(
             f"{self!r} needs rows of both classes, but all {weighs.sum()} rows of this fold are "
-            f"{kind}: their labels are {_distinct(column_or_1d(y)[weighs])[:10]}. {_CURE}"
+            f"{kind}: their labels are {_distinct(column_or_1d(y)[weighs])[:10]}. {_HOW_TO_FIX}"
         )
 
 
-_CURE = (
+_HOW_TO_FIX = (
     "Where folds hold one class only, take folds that are shuffled and stratified by the label: "
     "cv=skae.model_selection.StratifiedOutlierKFold()."
 )
@@ -376,11 +376,11 @@ def _distinct(y):
 
 
 def _check_is_detector(estimator):
-    """Refuse what could call a row normal by a high error."""
+    """Reject detectors whose scores may mean the opposite."""
     if isinstance(estimator, InnerDetectorMixin):
         check_is_fitted(estimator)
     _, detector = split_pipeline(estimator)
-    # The tag is not enough: PyOD's detectors have it, too.
+    # The tag is not enough: PyOD's detectors have it too.
     if isinstance(detector, OutlierMixin):
         return
     raise TypeError(

@@ -1,4 +1,4 @@
-"""Splitting labelled rows for the evaluation of outlier detectors, and comparing detectors."""
+"""Splitting labeled rows for the evaluation of outlier detectors, and comparing detectors."""
 
 import warnings
 from collections import Counter
@@ -28,12 +28,11 @@ __all__ = ["StratifiedNoveltyKFold", "StratifiedOutlierKFold", "compare_detector
 
 
 class StratifiedOutlierKFold(BaseCrossValidator):
-    """Folds that are shuffled and hold inliers and outliers in equal shares.
+    """Shuffled folds with equal shares of inliers and outliers.
 
-    An integer `cv` gives an outlier detector unshuffled folds that know nothing of the labels:
-    where rows are sorted by label, each fold has one class only. Here each fold has its share of
-    inliers, of outliers, and of every label among them, where y has several; in whole numbers, so
-    they differ by one row at most.
+    An integer `cv` gives an outlier detector unshuffled folds that ignore the labels: if rows are
+    sorted by label, each fold has one class only. Here each fold has its share of inliers, of
+    outliers, and of every label among them if y has several, equal to within one row.
 
     Parameters
     ----------
@@ -43,8 +42,8 @@ class StratifiedOutlierKFold(BaseCrossValidator):
         What y calls normal rows, or the others; name at most one. "auto" is scikit-learn's
         coding: +1 for inliers, -1 for outliers.
     random_state : int, RandomState instance or None, default=None
-        Shuffles the rows. Pass an int for the same folds at each call of `split`; successive
-        halving asks for it.
+        Shuffles the rows. Pass an int for the same folds on each call of `split`; successive
+        halving requires it.
 
     See Also
     --------
@@ -53,9 +52,9 @@ class StratifiedOutlierKFold(BaseCrossValidator):
 
     Notes
     -----
-    With `groups`, no group is in two folds (:class:`~sklearn.model_selection.StratifiedGroupKFold`
-    does it), and the shares are as equal as the groups allow; folds without both classes are
-    refused.
+    With `groups`, no group is in two folds (by
+    :class:`~sklearn.model_selection.StratifiedGroupKFold`), and the shares are as equal as the
+    groups allow; folds without both classes raise an error.
 
     Examples
     --------
@@ -69,7 +68,7 @@ class StratifiedOutlierKFold(BaseCrossValidator):
     ['dead', 'noisy', 'normal', 'normal', 'normal', 'normal']
     """
 
-    # Metadata routing: groups given to a search or to cross_validate come here.
+    # Metadata routing: groups given to a search or to cross_validate arrive here.
     __metadata_request__split = {"groups": True}
 
     def __init__(
@@ -128,7 +127,7 @@ class StratifiedOutlierKFold(BaseCrossValidator):
         Raises
         ------
         ValueError
-            If the folds cannot all have inliers and outliers, or y does not say what they are.
+            If the folds cannot all have inliers and outliers, or y does not tell them apart.
         """
         if y is None:
             raise ValueError(f"{type(self).__name__} needs labels: y is None.")
@@ -136,18 +135,18 @@ class StratifiedOutlierKFold(BaseCrossValidator):
         is_inlier = inlier_mask(y, self.inlier_label, self.outlier_label)
         _check_enough_rows(is_inlier, self.n_splits)
         if groups is None:
-            fold_of_row = self._deal(is_inlier, y)
+            fold_of_row = self._assign_folds(is_inlier, y)
         else:
-            fold_of_row = self._deal_groups(is_inlier, groups)
+            fold_of_row = self._assign_folds_to_groups(is_inlier, groups)
         for fold in range(self.n_splits):
             is_test = fold_of_row == fold
-            yield np.flatnonzero(self._may_train(is_inlier) & ~is_test), np.flatnonzero(is_test)
+            yield np.flatnonzero(self._is_trainable(is_inlier) & ~is_test), np.flatnonzero(is_test)
 
-    def _may_train(self, is_inlier):
+    def _is_trainable(self, is_inlier):
         return np.ones_like(is_inlier)
 
-    def _deal(self, is_inlier, y):
-        """Deal the rows like cards: shuffled, then put in order of their labels."""
+    def _assign_folds(self, is_inlier, y):
+        """Assign a fold to each row: shuffled, ordered by label, then dealt out in turn."""
         labels = column_or_1d(y).tolist()
         number = {label: i for i, label in enumerate(dict.fromkeys(labels))}
         kind = np.array([number[label] for label in labels])
@@ -157,8 +156,8 @@ class StratifiedOutlierKFold(BaseCrossValidator):
         fold_of_row[order] = np.arange(len(labels)) % self.n_splits
         return fold_of_row
 
-    def _deal_groups(self, is_inlier, groups):
-        # Numbered at random, because shuffle=True spoils the shares in scikit-learn 1.7.
+    def _assign_folds_to_groups(self, is_inlier, groups):
+        # Numbered at random, because shuffle=True distorts the shares in scikit-learn 1.7.
         _, number = np.unique(column_or_1d(groups), return_inverse=True)
         number = check_random_state(self.random_state).permutation(number.max() + 1)[number]
         splitter = StratifiedGroupKFold(self.n_splits)
@@ -178,7 +177,7 @@ class StratifiedOutlierKFold(BaseCrossValidator):
 class StratifiedNoveltyKFold(StratifiedOutlierKFold):
     """Folds that train on inliers only, and test on inliers and outliers.
 
-    For detectors that are to learn from normal rows and read no labels. The test folds are those
+    For detectors that should learn from normal rows and read no labels. The test folds are those
     of :class:`StratifiedOutlierKFold` with the same parameters; the outliers of the other folds
     are left out of the training.
 
@@ -190,7 +189,7 @@ class StratifiedNoveltyKFold(StratifiedOutlierKFold):
         What y calls normal rows, or the others; name at most one. "auto" is scikit-learn's
         coding: +1 for inliers, -1 for outliers.
     random_state : int, RandomState instance or None, default=None
-        Shuffles the rows. Pass an int for the same folds at each call of `split`.
+        Shuffles the rows. Pass an int for the same folds on each call of `split`.
 
     See Also
     --------
@@ -199,7 +198,7 @@ class StratifiedNoveltyKFold(StratifiedOutlierKFold):
 
     Notes
     -----
-    A search refits the best candidate on all rows it was given, outliers included: give it
+    A search refits the best candidate on all rows it was given, including outliers: pass
     `refit=False`, or use :class:`skae.FitOnInliers` and :class:`StratifiedOutlierKFold`.
 
     Examples
@@ -213,7 +212,7 @@ class StratifiedNoveltyKFold(StratifiedOutlierKFold):
     [1 1] [ 1  1 -1]
     """
 
-    def _may_train(self, is_inlier):
+    def _is_trainable(self, is_inlier):
         return is_inlier
 
 
@@ -222,7 +221,7 @@ def _check_enough_rows(is_inlier, n_splits):
     fewest = min(n_inliers, n_outliers)
     if fewest >= n_splits:
         return
-    advice = f"take n_splits={fewest}" if fewest > 1 else "more labelled rows are needed"
+    advice = f"take n_splits={fewest}" if fewest > 1 else "more labeled rows are needed"
     raise ValueError(
         f"y has {n_inliers} inliers and {n_outliers} outliers, but each of n_splits={n_splits} "
         f"folds must have both: {advice}."
@@ -252,22 +251,22 @@ def compare_detectors(
     X : array-like of shape (n_samples, n_features)
         The rows.
     y : array-like of shape (n_samples,)
-        Their labels. They are passed on to `fit`, which most detectors do not look at, so these
+        Their labels. They are passed on to `fit`, where most detectors ignore them, and so
         train on inliers and outliers; see :class:`skae.FitOnInliers` and
         :class:`StratifiedNoveltyKFold` for training on inliers only.
     cv : int, splitter or iterable, default=None
         How to split: a splitter, the (train, test) pairs themselves, or a number of folds for
         :class:`StratifiedOutlierKFold` with `random_state=0`. None is 5.
     scoring : str, sequence of str or dict, default=None
-        Names that :func:`skae.metrics.anomaly_scorer` knows, or scorers by name, which are used as
-        they are. The first one ranks. None is that of :func:`skae.metrics.anomaly_scorers`.
+        Names that :func:`skae.metrics.anomaly_scorer` knows, or scorers by name, used as they are.
+        The first one ranks. None means the default of :func:`skae.metrics.anomaly_scorers`.
     baseline : str, default=None
         Name of the detector that the others are compared with, fold by fold.
     groups : array-like of shape (n_samples,), default=None
-        Given to the splitter, which keeps the rows of a group together.
+        Passed to the splitter, which keeps the rows of a group together.
     params : dict, default=None
         As in :func:`~sklearn.model_selection.cross_validate`: passed on to `fit` of every
-        detector; with metadata routing, to whatever asks for it, scorers too.
+        detector; with metadata routing, to whatever requests it, including scorers.
     n_jobs : int, default=None
         Number of fits at a time; None is 1, -1 all processors. Times are comparable only where
         nothing else runs.
@@ -284,8 +283,8 @@ def compare_detectors(
     Warns
     -----
     FitFailedWarning
-        For each detector that raises an error in one fold or more. It comes last, without a mean;
-        the table has the words of the error. The others go on.
+        For each detector that raises an error in one fold or more. It is ranked last, without a
+        mean; the table has the error message. The others continue.
 
     See Also
     --------
@@ -294,7 +293,7 @@ def compare_detectors(
     Notes
     -----
     Folds share training rows, so their scores are not independent, and an ordinary t-test finds
-    differences everywhere. With a `baseline`, the p-values are of the corrected resampled t-test
+    too many differences. With a `baseline`, the p-values are of the corrected resampled t-test
     of Nadeau and Bengio [1]_ (two-sided), which adds the ratio of test to training rows to the
     variance. They are not corrected for the number of detectors and metrics compared.
 
@@ -376,7 +375,7 @@ def _folds(cv, X, y, groups, labels):
 
 
 def _fit_and_score(detector, X, y, fold, scorers, params):
-    """Return the results of one detector in one fold, or the words of its error."""
+    """Return the results of one detector in one fold, or its error message."""
     try:
         result = cross_validate(
             detector, X, y, cv=[fold], scoring=scorers, params=params, error_score="raise"
@@ -390,8 +389,8 @@ def _scores(names, metrics, n_folds, results):
     import pandas as pd
 
     columns = ["detector", "fold", *metrics, "fit_time", "score_time", "error"]
-    whose = [{"detector": name, "fold": fold} for name in names for fold in range(n_folds)]
-    records = [who | result for who, result in zip(whose, results, strict=True)]
+    keys = [{"detector": name, "fold": fold} for name in names for fold in range(n_folds)]
+    records = [key | result for key, result in zip(keys, results, strict=True)]
     return pd.DataFrame(records, columns=columns).astype({"error": "object"})
 
 

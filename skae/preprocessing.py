@@ -1,4 +1,4 @@
-"""Scaling that scikit-learn does not have."""
+"""Scaling that scikit-learn does not offer."""
 
 from math import isfinite
 from numbers import Real
@@ -19,24 +19,24 @@ class GlobalMinMaxScaler(
 ):
     """Scale all features by one minimum and one maximum, those of the whole training data.
 
-    Where the features are samples of one signal, this keeps its shape, which
-    :class:`~sklearn.preprocessing.MinMaxScaler` does not: it stretches each sample by itself.
+    If the features are samples of one signal, this keeps its shape.
+    :class:`~sklearn.preprocessing.MinMaxScaler` does not: it scales each sample separately.
 
     Parameters
     ----------
     feature_range : tuple (min, max), default=(0, 1)
-        What the training data is scaled to.
+        The range that the training data is scaled to.
 
     Attributes
     ----------
     data_min_, data_max_ : float
         Smallest and largest value of the training data.
     scale_ : float
-        What the data is multiplied by; of constant data, which is moved only, 1.
+        The factor that the data is multiplied by; 1 for constant data, which is only shifted.
     n_features_in_ : int
         Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, where X has names that are all strings.
+        Names of the features, if X has column names that are all strings.
 
     Examples
     --------

@@ -6,7 +6,7 @@ lies above the threshold are outliers. For any detector, the error of a row is m
 
 Without labels: :class:`MeanStd`, :class:`Quantile`, the robust :class:`MedianMAD` and
 :class:`InterquartileFence`, and two that aim at a share of false alarms, :class:`FalsePositiveRate`
-with a guarantee and :class:`PeaksOverThreshold` beyond what was observed. From labels:
+with a guarantee and :class:`PeaksOverThreshold` beyond the range observed. From labels:
 :class:`Youden`, :class:`FBeta` and :class:`MinimalCost`. Known beforehand: :class:`FixedThreshold`.
 """
 
@@ -46,15 +46,15 @@ __all__ = [
     "as_rule",
 ]
 
-# What makes the median absolute deviation of normally distributed numbers their standard deviation.
+# Converts the median absolute deviation of normally distributed numbers to a standard deviation.
 _MAD_TO_STD = 1.4826
 
 # Below this many, the shape of a tail is a guess.
-_FEWEST_EXCESSES = 10
+_MIN_EXCESSES = 10
 
 
 class ThresholdRule(DocumentationLinkMixin, BaseEstimator):
-    """Base class of the rules: a rule only says how checked errors become a threshold."""
+    """Base class of the rules: a subclass only turns checked errors into a threshold."""
 
     _parameter_constraints: dict = {}
     needs_labels = False
@@ -79,7 +79,7 @@ class ThresholdRule(DocumentationLinkMixin, BaseEstimator):
         ------
         ValueError
             If a parameter of the rule is out of range; if the errors are empty, not finite or not
-            one-dimensional; if labels are needed and there are none, or of one class only.
+            one-dimensional; or if labels are needed but missing or of one class only.
         """
         validate_parameter_constraints(
             self._parameter_constraints, self.get_params(deep=False), type(self).__name__
@@ -87,7 +87,7 @@ class ThresholdRule(DocumentationLinkMixin, BaseEstimator):
         errors = check_array(errors, ensure_2d=False, dtype=np.float64, input_name="errors")
         if errors.ndim != 1:
             raise ValueError(
-                f"errors must have one dimension, one error a row; got {errors.shape}."
+                f"errors must have one dimension, one error per row; got {errors.shape}."
             )
         if self.needs_labels:
             is_outlier = _checked_labels(self, errors, is_outlier)
@@ -145,7 +145,7 @@ class MeanStd(ThresholdRule):
 class FixedThreshold(ThresholdRule):
     """A threshold that is known beforehand.
 
-    Where a rule is asked for, the number itself will do.
+    Wherever a rule is expected, the number itself works too.
 
     Parameters
     ----------
@@ -197,7 +197,7 @@ class MedianMAD(ThresholdRule):
 
     The standard deviation is 1.4826 times the median absolute deviation from the median [1]_, as
     it is for normally distributed errors; up to half of the rows may be outliers without moving it
-    far. Where more than half of the errors are equal, it is zero.
+    far. If more than half of the errors are equal, it is zero.
 
     Parameters
     ----------
@@ -261,10 +261,10 @@ class InterquartileFence(ThresholdRule):
 class FalsePositiveRate(ThresholdRule):
     """Threshold that promises a share of false alarms, whatever the errors' distribution.
 
-    The smallest of the errors of which it can be said with the given confidence that a new normal
-    row lies above it with a probability of at most `rate`: a one-sided tolerance limit [1]_, exact
-    for a continuous distribution and on the safe side where errors tie. `confidence` is the share
-    of samples of normal rows in which the promise is kept.
+    The smallest error that, with the given confidence, a new normal row exceeds with a probability
+    of at most `rate`: a one-sided tolerance limit [1]_, exact for a continuous distribution and
+    conservative if errors tie. `confidence` is the share of samples of normal rows for which the
+    promise holds.
 
     Parameters
     ----------
@@ -275,8 +275,8 @@ class FalsePositiveRate(ThresholdRule):
 
     Notes
     -----
-    The promise holds for errors of normal rows on which the detector was not trained. Training
-    errors are smaller than those of new rows, and so is a threshold that is set from them.
+    The promise holds for errors of normal rows that the detector was not trained on. Training
+    errors are smaller than those of new rows, and so is a threshold set from them.
 
     References
     ----------
@@ -319,28 +319,28 @@ class FalsePositiveRate(ThresholdRule):
 class PeaksOverThreshold(ThresholdRule):
     """Threshold that a normal row exceeds with a small probability, from the tail of the errors.
 
-    A generalised Pareto distribution is fitted to what the errors above a high quantile have in
-    excess of it, and its tail gives the threshold [1]_, also for rates that the rows are too few to
-    show: one in 10,000 from 2,000 rows. Such a threshold lies where hardly any error was seen; it
-    is an estimate, and the heavier the tail, the rougher.
+    A generalized Pareto distribution is fitted to the excesses of the errors above a high quantile,
+    and its tail gives the threshold [1]_, even for rates too small to be observed: one in 10,000
+    from 2,000 rows. Such a threshold lies where hardly any error was seen; it is an
+    estimate, and the heavier the tail, the rougher it is.
 
     Parameters
     ----------
     rate : float, default=1e-4
-        The probability, between 0 and 1, of a normal row to be flagged. From `1 - level` upwards
-        no tail is needed, and the threshold is the quantile of the errors.
+        The probability, between 0 and 1, that a normal row is flagged. From `1 - level` upward no
+        tail is needed, and the threshold is the quantile of the errors.
     level : float, default=0.98
         The share of the errors, between 0 and 1, that lies below the tail.
 
     Notes
     -----
     Shape and scale are those of the first two probability-weighted moments [2]_, with the shape
-    raised where the tail would otherwise end below the largest error [3]_. Against maximum
-    likelihood they need no iteration and stay sober on few rows. Tails so heavy that they have no
-    mean (shape of 1 and more) are underestimated.
+    raised if the tail would otherwise end below the largest error [3]_. Unlike maximum likelihood,
+    they need no iteration and are stable on few rows. Tails so heavy that they have no mean (a
+    shape of 1 or more) are underestimated.
 
-    As errors of trained rows are smaller than those of new ones, set this threshold, too, from rows
-    on which the detector was not trained.
+    Training errors are smaller than those of new rows, so set this threshold, too, from rows that
+    the detector was not trained on.
 
     References
     ----------
@@ -376,30 +376,30 @@ class PeaksOverThreshold(ThresholdRule):
         start = np.quantile(errors, self.level)
         excesses = errors[errors > start] - start
         share = len(excesses) / len(errors)
-        # Many errors that tie with the quantile leave fewer above it.
+        # Errors that tie with the quantile leave fewer above it.
         if share <= self.rate:
             return start
-        if len(excesses) < _FEWEST_EXCESSES:
+        if len(excesses) < _MIN_EXCESSES:
             raise ValueError(
-                f"{self!r} needs at least {_FEWEST_EXCESSES} errors above their "
+                f"{self!r} needs at least {_MIN_EXCESSES} errors above their "
                 f"{self.level}-quantile, with which many of the {len(errors)} tie: only "
                 f"{len(excesses)} lie above. Give more rows, or use a rule such as Quantile()."
             )
         return start + _tail_quantile(excesses, self.rate / share)
 
     def _check_number(self, errors):
-        # Rounded, as 1 - 0.9 is a little less than 0.1.
-        needed = ceil(round(_FEWEST_EXCESSES / (1 - self.level), 6))
+        # Rounded, because 1 - 0.9 is a little less than 0.1.
+        needed = ceil(round(_MIN_EXCESSES / (1 - self.level), 6))
         if len(errors) < needed:
             raise ValueError(
                 f"{self!r} needs the errors of at least {needed} rows, so that "
-                f"{_FEWEST_EXCESSES} lie above their {self.level}-quantile, and got "
+                f"{_MIN_EXCESSES} lie above their {self.level}-quantile, and got "
                 f"{len(errors)}. Give more rows, a lower level, or a rate of at least 1 - level."
             )
 
 
 def _tail_quantile(excesses, rate):
-    """Return what a generalised Pareto distribution, fitted to the excesses, exceeds at a rate."""
+    """Return the value that a Pareto distribution fitted to the excesses exceeds at a rate."""
     largest = excesses.max()
     if largest == excesses.min():
         return largest
@@ -407,7 +407,7 @@ def _tail_quantile(excesses, rate):
     excesses = np.sort(excesses) / largest
     n_excesses = len(excesses)
     weights = np.arange(1 - n_excesses, n_excesses, 2) / (n_excesses - 1)
-    # The second L-moment is that of the differences to the smallest, which lose no digits.
+    # The second L-moment, from differences to the smallest, which lose no digits.
     ratio = excesses.mean() / (weights * (excesses - excesses[0])).mean()
     scale = excesses.mean() * (ratio - 1)
     shape = max(2 - ratio, -scale)
@@ -417,8 +417,8 @@ def _tail_quantile(excesses, rate):
 class Youden(ThresholdRule):
     """Threshold at the point of the ROC curve with the largest TPR - FPR, from labels.
 
-    Youden's J [1]_: the share of outliers that are flagged less the share of inliers that are.
-    The threshold lies in the middle between the errors on its two sides.
+    Youden's J [1]_: the share of outliers flagged minus the share of inliers flagged.
+    The threshold lies midway between the errors on its two sides.
 
     References
     ----------
@@ -443,7 +443,7 @@ class Youden(ThresholdRule):
 class FBeta(ThresholdRule):
     """Threshold with the best F-beta score of the outliers, from labels.
 
-    The threshold lies in the middle between the errors on its two sides.
+    The threshold lies midway between the errors on its two sides.
 
     Parameters
     ----------
@@ -475,9 +475,9 @@ class FBeta(ThresholdRule):
 class MinimalCost(ThresholdRule):
     """Threshold at which mistakes cost the least in total, from labels.
 
-    What matters is the ratio of the two costs [1]_ and how many rows there are of each class. The
-    threshold lies in the middle between the errors on its two sides; of several as cheap, the
-    highest is taken.
+    What matters is the ratio of the two costs [1]_ and the number of rows of each class. The
+    threshold lies midway between the errors on its two sides; of several equally cheap ones, the
+    highest is chosen.
 
     Parameters
     ----------
@@ -514,7 +514,7 @@ class MinimalCost(ThresholdRule):
         false_positives, true_positives, cuts = roc_curve(
             is_outlier, errors, drop_intermediate=False
         )
-        # Back to whole rows, so that equal costs are equal.
+        # Back to whole rows, so that equal costs compare equal.
         n_flagged = np.rint(false_positives * np.sum(~is_outlier))
         n_missed = np.rint((1 - true_positives) * np.sum(is_outlier))
         cost = self.false_positive_cost * n_flagged + self.false_negative_cost * n_missed
@@ -522,7 +522,7 @@ class MinimalCost(ThresholdRule):
 
 
 def _below(cut, errors):
-    """Return a threshold that flags the errors from `cut` upwards, and no other."""
+    """Return a threshold that flags the errors from `cut` upward, and no others."""
     lower = errors[errors < cut]
     if not np.isfinite(cut):
         return errors.max()
@@ -542,7 +542,7 @@ SHORT_NAMES = {
     "youden": Youden,
 }
 
-# What a parameter that takes a rule accepts.
+# Accepted by parameters that take a rule.
 RULE_CONSTRAINTS = [
     StrOptions(set(SHORT_NAMES)),
     Interval(Real, None, None, closed="neither"),
@@ -551,7 +551,7 @@ RULE_CONSTRAINTS = [
 
 
 def as_rule(rule: Any) -> Any:
-    """Return the rule that a number or a short name stands for, or a clone of the rule given.
+    """Return the rule for a number or a short name, or a clone of the given rule.
 
     Parameters
     ----------

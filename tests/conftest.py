@@ -27,7 +27,7 @@ def ecg5000_split(ecg5000):
 
 @pytest.fixture(scope="session")
 def heartbeats():
-    """A few synthesised heartbeats, float32, scaled into [0, 1]."""
+    """A few synthesized heartbeats, float32, scaled into [0, 1]."""
     X, y = make_heartbeats(300, anomaly_share=0.2, random_state=0)
     X = (X - X.min()) / (X.max() - X.min())
     return X.astype("float32"), y

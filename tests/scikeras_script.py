@@ -1,4 +1,4 @@
-"""What test_scikeras.py runs in processes of their own: `python scikeras_script.py PART FOLDER`.
+"""What test_scikeras.py runs in separate processes: `python scikeras_script.py PART FOLDER`.
 
 scikeras patches Keras for the whole process when it is imported. Its first seeded fit leaves
 TensorFlow's op determinism on, unless TensorFlow looked at that setting before, as it does when

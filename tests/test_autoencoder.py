@@ -317,7 +317,7 @@ class TestTraining:
         np.testing.assert_array_equal(first, second)
         assert not optimizer.built
         named = detector(learning_rate=0.01).fit(normal).score_samples(normal)
-        # By its name Adam is skae's own, which rounds otherwise.
+        # Adam by name is skae's own, which rounds differently.
         np.testing.assert_allclose(first, named, rtol=1e-3)
 
     def test_what_is_no_callback_is_refused(self, normal):

@@ -167,7 +167,7 @@ def test_a_fit_inside_a_callback_of_another():
 
     outer = detector(epochs=2, callbacks=[FitInside()]).fit(X)
     np.testing.assert_array_equal(inner, [expected, expected])
-    # Where a callback could save the optimizer it is Keras' own, which rounds otherwise.
+    # If a callback could save the optimizer, it is Keras' own, which rounds differently.
     np.testing.assert_allclose(outer.score_samples(X), expected, rtol=1e-4)
 
 
@@ -212,7 +212,7 @@ def test_an_entry_is_never_given_to_two():
 
 
 def test_row_counts_trace_nothing():
-    # A network of one's own, as built-in ones need no TensorFlow to score.
+    # A user's network, because built-in ones need no TensorFlow to score.
     own = keras.Sequential([keras.Input((5,)), keras.layers.Dense(2), keras.layers.Dense(5)])
     fitted = detector(architecture=own).fit(X)
     functions = fitted._network.forward.functions

@@ -53,7 +53,7 @@ def csv(table):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answer every path with the misbehaviour that it names."""
+    """Answer every path with the misbehavior that it names."""
 
     def do_GET(self):
         self.server.requests.append(self.path)
@@ -148,11 +148,11 @@ def away_from_real_data(monkeypatch):
 
 @pytest.fixture
 def serve(server, monkeypatch, away_from_real_data):
-    """Point the fetcher at one of the server's behaviours; return the requests it gets."""
+    """Point the fetcher at one of the server's behaviors; return the requests it gets."""
 
-    def start(behaviour):
+    def start(behavior):
         server.requests.clear()
-        url = f"http://127.0.0.1:{server.server_address[1]}/{behaviour}"
+        url = f"http://127.0.0.1:{server.server_address[1]}/{behavior}"
         monkeypatch.setattr(_ecg5000, "_URL", url)
         return server.requests
 
@@ -310,7 +310,7 @@ def test_data_home_defaults_to_that_of_scikit_learn(tmp_path, serve, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "error", "message"),
+    ("behavior", "error", "message"),
     [
         ("truncated", OSError, r"expected \d{7} bytes.*after 100000"),
         ("missing", OSError, "404"),
@@ -322,8 +322,8 @@ def test_data_home_defaults_to_that_of_scikit_learn(tmp_path, serve, monkeypatch
         ("empty", ValueError, r"expected rows and columns \(4998, 141\), found \(0,\)"),
     ],
 )
-def test_bad_download_says_so_and_leaves_nothing(tmp_path, serve, behaviour, error, message):
-    serve(behaviour)
+def test_bad_download_says_so_and_leaves_nothing(tmp_path, serve, behavior, error, message):
+    serve(behavior)
     with pytest.raises(error, match=message) as caught:
         fetch_ecg5000(data_home=tmp_path, n_retries=0)
     assert _ecg5000._URL in str(caught.value)
@@ -367,7 +367,7 @@ def spoil_first_label(lines):
         (spoil_one_class, r"labels \[0\.0, 1\.0\].*found \[1\.0\]"),
         (spoil_numbers, "finite numbers, found 1 that are not"),
         (spoil_first_row, r"first row that begins \[-0\.1125.*found"),
-        (spoil_first_label, r"is labelled 1\.0, found.*labelled 0\.0"),
+        (spoil_first_label, r"is labeled 1\.0, found.*labeled 0\.0"),
     ],
 )
 def test_other_data_of_nearly_the_same_layout_is_refused(
@@ -390,11 +390,11 @@ def test_nobody_listens(tmp_path, away_from_real_data, monkeypatch):
     assert paths_below(tmp_path) == []
 
 
-@pytest.mark.parametrize("behaviour", ["silent", "stuck", "trickling"])
-def test_slow_server_is_given_up(tmp_path, serve, monkeypatch, behaviour):
-    monkeypatch.setattr(_ecg5000, "_SILENCE_SECONDS", 0.3)
-    monkeypatch.setattr(_ecg5000, "_TOTAL_SECONDS", 0.3)
-    serve(behaviour)
+@pytest.mark.parametrize("behavior", ["silent", "stuck", "trickling"])
+def test_slow_server_is_given_up(tmp_path, serve, monkeypatch, behavior):
+    monkeypatch.setattr(_ecg5000, "_MAX_SILENCE_SECONDS", 0.3)
+    monkeypatch.setattr(_ecg5000, "_MAX_TOTAL_SECONDS", 0.3)
+    serve(behavior)
     start = time.monotonic()
     with pytest.raises(OSError, match=r"Could not download.*TimeoutError"):
         fetch_ecg5000(data_home=tmp_path, n_retries=0)
@@ -404,7 +404,7 @@ def test_slow_server_is_given_up(tmp_path, serve, monkeypatch, behaviour):
 
 
 def test_too_large_download_is_given_up(tmp_path, serve, monkeypatch):
-    monkeypatch.setattr(_ecg5000, "_LARGEST_DOWNLOAD", 100_000)
+    monkeypatch.setattr(_ecg5000, "_MAX_DOWNLOAD_BYTES", 100_000)
     serve("whole")
     with pytest.raises(OSError, match="more than 100000 bytes"):
         fetch_ecg5000(data_home=tmp_path, n_retries=0)

@@ -24,7 +24,7 @@ _DIFFERENT = {
     },
     "AutoencoderOutlierDetector": {
         "error": "one of its architectures has an error of its own",
-        "noise": "it also has dropout and networks of the user's, which change the default",
+        "noise": "networks of the user's change the default",
         "output_activation_": "networks of the user's have none",
     },
     "ConformalOutlierDetector": {
@@ -41,6 +41,7 @@ _DIFFERENT = {
     },
     "ThresholdedOutlierDetector": {
         "estimator": "its offset is replaced",
+        "threshold": "may learn from labels",
         "inlier_label": "only some rules read labels",
         "outlier_label": "only some rules read labels",
     },

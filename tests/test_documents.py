@@ -77,7 +77,7 @@ def test_the_readme_prints_what_it_says(capsys):
     exec(blocks_of(readme)[0], {})
     shares = r"found: (\S+) false alarms: ([0-9.]+)"
     said, printed = (re.search(shares, text) for text in (readme, capsys.readouterr().out))
-    # Another processor rounds otherwise.
+    # Another processor rounds differently.
     assert [float(n) for n in printed.groups()] == pytest.approx(
         [float(n) for n in said.groups()], abs=0.02
     )

@@ -228,7 +228,7 @@ class TestMembers:
     @pytest.mark.parametrize(
         ("params", "weighted"),
         [({}, False), ({"l2": 0.01, "trim_fraction": 0.25}, True)],
-        ids=["plain", "penalised-trimmed-weighted"],
+        ids=["plain", "penalized-trimmed-weighted"],
     )
     def test_do_not_feel_each_other(self, params, weighted):
         options = detector(noise=0.0, **params)._training_options(Extent.of(X)).resolved(64)
@@ -415,13 +415,17 @@ class TestTraining:
                 calls.append(("epoch", epoch, sorted(logs)))
 
         recorder = Recorder()
-        heard = detector(callbacks=[recorder], epochs=2, batch_size=200).fit(X)
+        with_listener = detector(callbacks=[recorder], epochs=2, batch_size=200).fit(X)
         epoch = [("batch", 0), ("batch", 1)]
         assert calls == [*epoch, ("epoch", 0, ["loss"]), *epoch, ("epoch", 1, ["loss"])]
         assert recorder.model is None
-        unheard = detector(epochs=2, batch_size=200).fit(X)
-        np.testing.assert_allclose(heard.history_["loss"], unheard.history_["loss"], rtol=1e-4)
-        np.testing.assert_allclose(heard.score_samples(X), unheard.score_samples(X), rtol=1e-2)
+        no_listener = detector(epochs=2, batch_size=200).fit(X)
+        np.testing.assert_allclose(
+            with_listener.history_["loss"], no_listener.history_["loss"], rtol=1e-4
+        )
+        np.testing.assert_allclose(
+            with_listener.score_samples(X), no_listener.score_samples(X), rtol=1e-2
+        )
 
     def test_a_callback_can_change_the_learning_rate_and_stop(self):
         class Stop(keras.callbacks.Callback):

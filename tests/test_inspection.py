@@ -24,7 +24,7 @@ from skae import (
     ReconstructionOutlierDetector,
     ThresholdedOutlierDetector,
 )
-from skae._meta.unwrap import fitted_offset, keeps_features_apart
+from skae._meta.unwrap import fitted_offset, is_feature_wise
 from skae.datasets import make_heartbeats
 from skae.inspection import explain, threshold_report
 from skae.thresholds import SHORT_NAMES, FBeta, MeanStd, Quantile, Youden
@@ -56,13 +56,13 @@ def table():
 
 
 @pytest.fixture(scope="module")
-def labelled():
+def labeled():
     return make_heartbeats(400, anomaly_share=0.2, random_state=0)
 
 
 @pytest.fixture(scope="module")
-def fitted(labelled):
-    X, y = labelled
+def fitted(labeled):
+    X, y = labeled
     return FitOnInliers(pca(4)).fit(X[:200], y[:200])
 
 
@@ -200,25 +200,25 @@ def test_what_cannot_be_taken_back_is_shown_as_the_detector_sees_it(transform, n
 @pytest.mark.parametrize("n_features", [2, 3, 4, 7, 8])
 def test_any_two_features_that_are_mixed_are_noticed(n_features):
     X = np.random.default_rng(0).normal(size=(20, n_features))
-    assert keeps_features_apart([StandardScaler().fit(X)], X)
+    assert is_feature_wise([StandardScaler().fit(X)], X)
     for i in range(n_features):
         for j in range(i):
             turn = np.eye(n_features)
             turn[[i, i, j, j], [i, j, i, j]] = [0.8, 0.6, -0.6, 0.8]
             rotation = FunctionTransformer(np.dot, np.dot, kw_args={"b": turn})
             rotation.set_params(inv_kw_args={"b": turn.T})
-            assert not keeps_features_apart([rotation], X[:1])
+            assert not is_feature_wise([rotation], X[:1])
 
 
 def test_what_cannot_be_tried_does_not_keep_features_apart():
     def refuse(X):
         raise ValueError
 
-    assert not keeps_features_apart([FunctionTransformer(None, refuse)], np.ones((2, 2)))
+    assert not is_feature_wise([FunctionTransformer(None, refuse)], np.ones((2, 2)))
     narrower = FunctionTransformer(None, lambda X: X[:, :1])
-    assert not keeps_features_apart([narrower], np.ones((2, 2)))
+    assert not is_feature_wise([narrower], np.ones((2, 2)))
     wider = PCA(1).fit(np.random.default_rng(0).normal(size=(5, 3)))
-    assert not keeps_features_apart([wider], np.ones((2, 1)))
+    assert not is_feature_wise([wider], np.ones((2, 1)))
 
 
 def test_features_are_named_after_what_fit_was_given(table):
@@ -480,8 +480,8 @@ def names(report):
     return [name.split("(")[0] for name in report.index]
 
 
-def test_all_rules_are_in_the_report(fitted, labelled):
-    X, y = labelled[0][200:], labelled[1][200:]
+def test_all_rules_are_in_the_report(fitted, labeled):
+    X, y = labeled[0][200:], labeled[1][200:]
     report = threshold_report(fitted, X)
     assert report.columns.to_list() == ["threshold", "alarms", "alarm_rate", "note"]
     assert report.index.name == "rule"
@@ -496,8 +496,8 @@ def test_all_rules_are_in_the_report(fitted, labelled):
     assert one_class[["recall", "precision_low"]].loc["fitted"].isna()["recall"]
 
 
-def test_thresholds_are_those_of_the_rules(fitted, labelled):
-    X, y = labelled
+def test_thresholds_are_those_of_the_rules(fitted, labeled):
+    X, y = labeled
     errors = -fitted.score_samples(X)
     rules = ["mean_std", Quantile(q=0.9), Youden()]
     report = threshold_report(fitted, X, y, rules=rules)
@@ -513,8 +513,8 @@ def test_thresholds_are_those_of_the_rules(fitted, labelled):
     assert without.loc["MeanStd(k=1.0)", "threshold"] == MeanStd().threshold(errors)
 
 
-def test_numbers_are_those_of_sklearn(fitted, labelled):
-    X, y = labelled
+def test_numbers_are_those_of_sklearn(fitted, labeled):
+    X, y = labeled
     errors = -fitted.score_samples(X)
     report = threshold_report(fitted, X, y)
     usable = report[report["note"] == ""]
@@ -533,8 +533,8 @@ def test_numbers_are_those_of_sklearn(fitted, labelled):
     assert fitted_row["alarms"] == np.sum(fitted.predict(X) == -1)
 
 
-def test_intervals_are_exact(fitted, labelled):
-    X, y = labelled
+def test_intervals_are_exact(fitted, labeled):
+    X, y = labeled
     for confidence in (0.5, 0.95):
         report = threshold_report(fitted, X, y, rules=[], confidence=confidence)
         flagged = fitted.predict(X) == -1
@@ -549,8 +549,8 @@ def test_intervals_are_exact(fitted, labelled):
         )
 
 
-def test_shares_of_nothing_are_nan(fitted, labelled):
-    X, y = labelled
+def test_shares_of_nothing_are_nan(fitted, labeled):
+    X, y = labeled
     never = threshold_report(fitted, X, y, rules={"never": MeanStd(k=1e6)}).loc["never"]
     assert never["alarms"] == never["alarm_rate"] == never["recall"] == never["fpr"] == 0
     assert never["recall_low"] == 0 < never["recall_high"] < 0.1
@@ -561,8 +561,8 @@ def test_shares_of_nothing_are_nan(fitted, labelled):
     assert np.isfinite(clean["fpr"])
 
 
-def test_a_rule_that_refuses_says_why(fitted, labelled):
-    X, y = labelled
+def test_a_rule_that_refuses_says_why(fitted, labeled):
+    X, y = labeled
 
     class Picky(MeanStd):
         def _threshold(self, errors, is_outlier):
@@ -580,8 +580,8 @@ def test_a_rule_that_refuses_says_why(fitted, labelled):
     assert report.loc["fitted", "recall"] == np.mean(fitted.predict(X[y == -1]) == -1)
 
 
-def test_names_of_rules(fitted, labelled):
-    X, y = labelled
+def test_names_of_rules(fitted, labeled):
+    X, y = labeled
     for rules in ("quantile", Quantile(), [Quantile()], ("quantile",)):
         assert threshold_report(fitted, X, rules=rules).index[1:].to_list() == ["Quantile(q=0.95)"]
     named = {"fitted": "quantile", "best": FBeta(beta=2.0)}
@@ -626,14 +626,14 @@ def test_training_errors_understate_new_ones():
     assert np.isnan(outliers.attrs["error_ratio"])
 
 
-def test_too_few_training_rows_do_not_hide_a_threshold(fitted, labelled):
+def test_too_few_training_rows_do_not_hide_a_threshold(fitted, labeled):
     class NeedsHundred(MeanStd):
         def _threshold(self, errors, is_outlier):
             if len(errors) < 100:
                 raise ValueError("too few")
             return super()._threshold(errors, is_outlier)
 
-    X, _ = labelled
+    X, _ = labeled
     found = threshold_report(fitted, X, rules=NeedsHundred(), X_train=X[:20]).iloc[1]
     assert np.isfinite(found["threshold"])
     assert found[["threshold_train", "ratio"]].isna().all()
@@ -662,8 +662,8 @@ def test_too_few_training_rows_do_not_hide_a_threshold(fitted, labelled):
         (make_pipeline("passthrough", Constant()), False),
     ],
 )
-def test_any_detector_will_do(estimator, has_offset, labelled):
-    X, y = labelled
+def test_any_detector_will_do(estimator, has_offset, labeled):
+    X, y = labeled
     if isinstance(estimator, FrozenEstimator):
         estimator.estimator.fit(X[:200])
     estimator.fit(X[:200], y[:200])
@@ -675,8 +675,8 @@ def test_any_detector_will_do(estimator, has_offset, labelled):
         assert report.loc["fitted", "alarms"] == pytest.approx(expected, abs=1)
 
 
-def test_named_labels(fitted, labelled):
-    X, y = labelled
+def test_named_labels(fitted, labeled):
+    X, y = labeled
     words = np.where(y == 1, "fine", "broken")
     expected = threshold_report(fitted, X, y)
     for label in ({"inlier_label": "fine"}, {"outlier_label": "broken"}):
@@ -686,8 +686,8 @@ def test_named_labels(fitted, labelled):
 
 
 @pytest.mark.filterwarnings("error")
-def test_constant_errors_and_few_rows(fitted, labelled):
-    X, y = labelled
+def test_constant_errors_and_few_rows(fitted, labeled):
+    X, y = labeled
     for detector in (Constant().fit(X), Constant(0.0).fit(X)):
         report = threshold_report(detector, X, y, X_train=X)
         unrefused = report[report["note"] == ""]
@@ -701,14 +701,14 @@ def test_constant_errors_and_few_rows(fitted, labelled):
 
 
 @pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
-def test_errors_that_are_not_finite_are_refused(bad, labelled):
-    X, y = labelled
+def test_errors_that_are_not_finite_are_refused(bad, labeled):
+    X, y = labeled
     with pytest.raises(ValueError, match="Of the 400 errors of X 400 are not finite"):
         threshold_report(Constant(bad).fit(X), X, y)
 
 
-def test_bad_input_is_refused_by_the_report(fitted, labelled):
-    X, y = labelled
+def test_bad_input_is_refused_by_the_report(fitted, labeled):
+    X, y = labeled
     with pytest.raises(NotFittedError):
         threshold_report(pca(), X)
     with pytest.raises(TypeError, match="has no `score_samples`"):

@@ -23,7 +23,7 @@ BY_NAME = pytest.mark.parametrize("error", ERRORS)
 
 
 def correlated(n_rows, n_features, seed=0):
-    """Residuals that correlate, are not centred, and have a size of their own in each feature."""
+    """Residuals that correlate, are not centered, and have a size of their own in each feature."""
     mixing = np.random.default_rng(1).normal(size=(n_features, n_features)) + 2 * np.eye(n_features)
     mixing *= np.geomspace(0.5, 5, n_features)
     return np.random.default_rng(seed).normal(size=(n_rows, n_features)) @ mixing + 0.3
@@ -68,9 +68,9 @@ class TestMahalanobis:
         rows = correlated(6, residuals.shape[1], seed=3)
         covariance = LedoitWolf().fit(residuals).covariance_
         floor = FLOOR * np.trace(covariance) / len(covariance)
-        centred = rows - residuals.mean(axis=0)
-        solved = np.linalg.solve(covariance + floor * np.eye(len(covariance)), centred.T).T
-        expected = (centred * solved).sum(axis=1)
+        centered = rows - residuals.mean(axis=0)
+        solved = np.linalg.solve(covariance + floor * np.eye(len(covariance)), centered.T).T
+        expected = (centered * solved).sum(axis=1)
         np.testing.assert_allclose(
             errors(MahalanobisError, residuals, rows).sum(axis=1), expected, rtol=1e-8
         )
@@ -79,7 +79,7 @@ class TestMahalanobis:
         rows = np.repeat(RESIDUALS.mean(axis=0)[None], 5, axis=0) + np.diag(10 * RESIDUALS.std(0))
         assert errors(MahalanobisError, RESIDUALS, rows).argmax(axis=1).tolist() == [0, 1, 2, 3, 4]
 
-    def test_without_correlation_it_is_the_centred_standardized_error(self):
+    def test_without_correlation_it_is_the_centered_standardized_error(self):
         signs = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]] * 500) * [1.0, 3.0]
         rows = np.array([[2.0, 0.0], [0.0, 2.0]])
         found = errors(MahalanobisError, signs + 7, rows + 7)

@@ -542,7 +542,7 @@ def test_multi_metric_search(heartbeats):
     assert anomaly_scorer("average_precision")(search, X, y) == pytest.approx(expected)
 
 
-def test_halving_and_randomised_search(heartbeats):
+def test_halving_and_randomized_search(heartbeats):
     X, y = heartbeats
     settings = {"scoring": anomaly_scorer("roc_auc"), "cv": folds(), "error_score": "raise"}
     halving = HalvingGridSearchCV(
@@ -556,10 +556,10 @@ def test_halving_and_randomised_search(heartbeats):
         **settings,
     ).fit(X, y)
     assert halving.n_resources_ == [2, 4]
-    randomised = RandomizedSearchCV(
+    randomized = RandomizedSearchCV(
         forest(), {"max_samples": [0.1, 0.5, 0.9]}, n_iter=2, random_state=0, **settings
     ).fit(X, y)
-    for search in (halving, randomised):
+    for search in (halving, randomized):
         assert search.best_score_ > 0.8
         assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 

@@ -182,8 +182,8 @@ def test_groups_that_cannot_be_split():
 @pytest.mark.parametrize(
     ("y", "named", "message"),
     [
-        ([1] * 9 + [-1], {}, r"9 inliers and 1 outliers.*n_splits=5.*more labelled rows"),
-        ([-1] * 9 + [1], {}, r"1 inliers and 9 outliers.*more labelled rows"),
+        ([1] * 9 + [-1], {}, r"9 inliers and 1 outliers.*n_splits=5.*more labeled rows"),
+        ([-1] * 9 + [1], {}, r"1 inliers and 9 outliers.*more labeled rows"),
         ([1] * 9 + [-1] * 3, {}, r"9 inliers and 3 outliers.*take n_splits=3"),
         ([1] * 9, {}, r"9 inliers and 0 outliers"),
         ([0, 1] * 9, {}, "do not say what is normal"),
@@ -278,7 +278,7 @@ def test_groups_are_routed(heartbeats):
 
 @pytest.fixture(scope="module")
 def comparison(heartbeats):
-    detectors = {"forest": forest(), "pca": FitOnInliers(pca()), "twin": FitOnInliers(pca())}
+    detectors = {"forest": forest(), "pca": FitOnInliers(pca()), "copy": FitOnInliers(pca())}
     return compare_detectors(
         detectors, *heartbeats, scoring=["roc_auc", "matthews"], baseline="forest"
     )
@@ -297,7 +297,7 @@ def test_table(comparison):
         "n_failed",
         "error",
     ]
-    assert table.index.to_list() == ["pca", "twin", "forest"]
+    assert table.index.to_list() == ["pca", "copy", "forest"]
     assert table["rank"].to_list() == [1, 1, 3]
     assert table["mean_roc_auc"].is_monotonic_decreasing
     assert (table[["mean_fit_time", "mean_score_time", "std_fit_time"]] > 0).all(axis=None)
@@ -555,7 +555,7 @@ def test_an_autoencoder_among_others(heartbeats):
         ({"y": [0, 1] * 150}, ValueError, "do not say what is normal"),
         ({"y": [1, np.nan, -1] * 100}, ValueError, "y has missing values"),
         ({"y": [1] * 300, "cv": KFold(3)}, ValueError, "300 inliers and 0 outliers"),
-        ({"y": [1] * 299 + [-1]}, ValueError, "299 inliers and 1 outliers.*more labelled rows"),
+        ({"y": [1] * 299 + [-1]}, ValueError, "299 inliers and 1 outliers.*more labeled rows"),
         ({"cv": 100}, ValueError, "take n_splits=60"),
         ({"inlier_label": 1, "outlier_label": -1}, ValueError, "Name one label"),
     ],
@@ -578,10 +578,10 @@ def test_plot(comparison):
     assert ax.figure is comparison.figure_
     assert ax.get_xlabel() == "roc_auc in each fold, mean and standard deviation"
     assert ax.get_ylabel() == "detector"
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["pca", "twin", "forest"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["pca", "copy", "forest"]
     points = comparison.points_.get_offsets()
     np.testing.assert_allclose(points[:, 0], comparison.scores["roc_auc"])
-    height = {"pca": 0, "twin": 1, "forest": 2}
+    height = {"pca": 0, "copy": 1, "forest": 2}
     np.testing.assert_allclose(points[:, 1], comparison.scores["detector"].map(height))
     means, _, (bars,) = comparison.means_
     np.testing.assert_allclose(means.get_xdata().astype(float), comparison.frame()["mean_roc_auc"])

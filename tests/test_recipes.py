@@ -319,11 +319,11 @@ def test_example_of_recipe_b(run_example):
     assert "0.939" in printed
 
 
-# The 120 steps of recipe B are too few for the synthesised beats, and skae says so.
+# The 120 steps of recipe B are too few for the synthesized beats, and skae says so.
 @pytest.mark.filterwarnings("ignore:The network reconstructs the rows no better")
 @pytest.mark.usefixtures("no_real_heartbeats")
 @pytest.mark.parametrize(
     "name", [pytest.param("02_recipe_a.py", marks=pytest.mark.slow), "03_recipe_b.py"]
 )
-def test_example_with_synthesised_heartbeats(run_example, name):
-    assert "Synthesised heartbeats are used instead" in run_example(name)
+def test_example_with_synthesized_heartbeats(run_example, name):
+    assert "Synthesized heartbeats are used instead" in run_example(name)

@@ -97,7 +97,7 @@ def test_halving_over_epochs(heartbeats):
 
 def test_randomized_search_with_two_processes(heartbeats):
     X, y = heartbeats
-    # Workers that did without TensorFlow before: joblib will take its import for a leak.
+    # Workers that have not used TensorFlow before: joblib will mistake its import for a leak.
     Parallel(n_jobs=2)(delayed(sum)([number]) for number in range(20))
     results = [
         RandomizedSearchCV(

@@ -172,7 +172,7 @@ class TestVariational:
         np.testing.assert_allclose(
             network.reconstruction_error(X, per_feature=True).mean(axis=1), -scores
         )
-        # The errors of the rows that they were learnt from are one on average.
+        # The errors of the rows that they were learned from are one on average.
         assert network.reconstruction_error(normal).mean() == pytest.approx(1, rel=0.02)
         assert np.any(scores != plain.score_samples(X))
         loaded = pickle.loads(pickle.dumps(network))

@@ -152,7 +152,7 @@ class OwnStep(keras.Sequential):
 def test_a_step_of_the_models_own(monkeypatch):
     ours, theirs = OwnStep(network().layers), network()
     train(ours, X, options())
-    # A packed step rounds otherwise.
+    # A packed step rounds differently.
     monkeypatch.setattr(PackedAdamStep, "fits", lambda model: False)
     train(theirs, X, options())
     for our, their in zip(ours.get_weights(), theirs.get_weights(), strict=True):
@@ -218,13 +218,13 @@ def test_noise_is_added_to_the_inputs_and_not_to_the_target():
 
     model = Recording(network().layers)
     train(model, X, options(noise=0.1, epochs=1, callbacks=(batch_hook(),)))
-    # Seen first is the row that a step of the model's own is tried with.
+    # The first row seen is that of the trial of the model's own step.
     assert len(seen) == 2
     assert seen[1].shape == (None, 6)
 
 
 def test_noise_has_the_standard_deviation_that_was_asked_for():
-    # A network without weights to learn gives back its input: the loss is the noise's variance.
+    # A network without weights returns its input: the loss is the variance of the noise.
     model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(6)])
     model.layers[0].set_weights([np.eye(6), np.zeros(6)])
     many = np.tile(X, (40, 1))

@@ -31,7 +31,7 @@ _OWN_ERRORS = {
 
 
 def _has_half(name):
-    """Return a check for `available_if`: before fit a network is taken to have both halves."""
+    """Return a check for `available_if`: before fit, a network is assumed to have both halves."""
 
     def check(detector):
         scorer = getattr(detector, "_scorer", None)
@@ -46,149 +46,153 @@ class AutoencoderOutlierDetector(
     """Outlier detector that scores a row by how badly an autoencoder reconstructs it.
 
     A neural network learns to reconstruct the rows given to `fit` through a narrow latent layer.
-    Rows unlike those come out distorted: their reconstruction error is large [1]_. Train it on
+    Rows unlike them come out distorted: their reconstruction error is large [1]_. Train it on
     normal rows only (novelty detection; :class:`skae.FitOnInliers` picks them by their labels), or
-    on rows among which a few are anomalies.
+    on rows with a few outliers among them.
 
     Scale the data first: :class:`~sklearn.preprocessing.MinMaxScaler` or
     :class:`~sklearn.preprocessing.StandardScaler`, in a pipeline.
 
     Parameters
     ----------
-    architecture : {"dense", "conv1d", "vae"}, callable or keras.Model, default="dense"
-        The network. The named ones are built from the sizes below: "conv1d" of convolutions, for
-        signals; "vae" is a dense variational autoencoder [3]_, which draws the latent code from a
-        Gaussian in training and scores by its mean. A function is called as
-        `architecture(input_shape, **architecture_params)` and returns a new `keras.Model`, a
-        subclassed one too; it is called again when a pickled detector is loaded, so it must be one
-        that can be imported. A `keras.Model` is a template: it is cloned with fresh weights and
-        never changed; how it was compiled is not looked at. The parameters from
+    architecture : {"dense", "conv1d", "lstm", "vae"}, callable or keras.Model, default="dense"
+        The network. The named ones are built from the sizes below: "conv1d" of convolutions and
+        "lstm" of recurrent layers [5]_, both for signals; "vae" is a dense variational autoencoder
+        [3]_, which draws the latent code from a Gaussian in training and scores by its mean. A
+        function is called as `architecture(input_shape, **architecture_params)` and returns a new
+        `keras.Model`, which may be subclassed; it is called again when a pickled detector is
+        loaded, so it must be importable. A `keras.Model` is a template: it is cloned with fresh
+        weights and never changed; its compile settings are ignored. The parameters from
         `hidden_layer_sizes` to `latent_l1` are for the named ones only.
-    architecture_params : dict, default=None
-        Keyword arguments for the function. For "conv1d" `kernel_size` (default 7), the neighbouring
-        steps that a filter sees, and `strides` (2), by how much each layer shortens the signal.
-        For "vae" `beta` (0.01), the weight of the Kullback-Leibler divergence in the loss, in units
-        of the variance of X.
-    input_shape : tuple of int, default=None
+    architecture_params : dict or None, default=None
+        Keyword arguments for the function. For "conv1d" `kernel_size` (default 7), how many
+        neighboring steps a filter sees, and `strides` (2), by how much each layer shortens the
+        signal. For "vae" `beta` (0.01), the weight of the Kullback-Leibler divergence in the loss,
+        in units of the variance of X.
+    input_shape : tuple of int or None, default=None
         How the network sees a row, such as `(140, 1)`. X itself is always 2-D. None means
-        `(n_features,)`, for "conv1d" one channel: `(n_features, 1)`. A row of several channels
-        has them step by step.
+        `(n_features,)`, or, for "conv1d" and "lstm", one channel: `(n_features, 1)`. A row of
+        several channels is laid out step by step, as `(n_steps, n_channels)`.
     hidden_layer_sizes : "auto", int or sequence of int, default="auto"
-        Units of the encoder's hidden layers, for "conv1d" filters. The decoder has them the other
-        way round. "auto" is `(128, 64)`, for "conv1d" `(16, 32)`.
+        Units of the encoder's hidden layers; for "conv1d" filters, for "lstm" units of the
+        recurrent layers. The decoder has them in reverse order. "auto" is `(128, 64)`, for "conv1d"
+        `(16, 32)`, for "lstm" `(32,)`.
     latent_dim : int, default=6
         Size of the latent code: the smaller, the less the network can reconstruct.
     activation : str or callable, default="mish"
         Activation of the hidden layers, by Keras' name.
-    latent_activation : str or callable, default="linear"
+    latent_activation : str, callable or None, default="linear"
         Activation of the latent layer.
-    output_activation : str or callable, default="auto"
+    output_activation : str, callable or None, default="auto"
         Activation of the output. "auto" is "sigmoid" where the training data lies in [0, 1] and
-        "linear" elsewhere; what was taken is in `output_activation_`.
+        "linear" elsewhere; `output_activation_` holds the choice.
     dropout : float, default=0.0
-        Share of each hidden layer's units that is dropped in training, in [0, 1).
+        Share of each hidden layer's units dropped in training, in [0, 1).
     batch_norm : bool, default=False
-        Whether hidden layers are normalised over the batch.
+        Whether hidden layers are normalized over the batch.
     l2 : float, default=0.0
-        Penalty of the squared weights in the loss.
+        Penalty on the squared weights in the loss.
     latent_l1 : float, default=0.0
-        Penalty of the absolute values of the latent code in the loss: a sparse autoencoder.
+        Penalty on the absolute values of the latent code in the loss: a sparse autoencoder.
     noise : float or "auto", default="auto"
-        Standard deviation, in the units of X, of the Gaussian noise that is added to the inputs in
-        training, but not to what the network shall return: a denoising autoencoder [2]_. "auto" is
-        a tenth of the features' mean standard deviation, and none with `dropout` or a network of
-        your own, which bring their own means.
+        Standard deviation, in the units of X, of the Gaussian noise added to the inputs in training
+        but not to the target: a denoising autoencoder [2]_. "auto" is a tenth of the features' mean
+        standard deviation, and zero with `dropout` or a network of your own, which bring their own
+        regularization.
     loss : str, callable or keras.losses.Loss, default="mse"
-        What training minimises, by Keras' name. "msle" refuses negative values in X.
+        What training minimizes, by Keras' name. "msle" refuses negative values in X.
     error : {"mse", "mae", "msle", "standardized", "mahalanobis"} or callable, default="mse"
-        What a row is scored by. "standardized" divides each feature's squared residual by what is
-        usual for it; "mahalanobis" also takes account of residuals that go together. Both learn
-        what is usual from the rows that set the offset, and want scaled data. A callable is called
-        with X and its reconstruction and returns the error of each feature of each row; their mean
-        is the error of the row. For "vae" there is also "reconstruction_probability" [4]_: the
-        standardized error, averaged over ten codes drawn from a row's Gaussian, the same each time.
-    metrics : sequence of str, callable or keras.metrics.Metric, default=None
+        What a row is scored by. "standardized" divides each feature's squared residual by its
+        typical size; "mahalanobis" also accounts for correlated residuals. Both learn from the rows
+        that set the offset, and expect scaled data. A callable is called with X and its
+        reconstruction and returns the error of each feature of each row; their mean is the error of
+        the row. For "vae" there is also "reconstruction_probability" [4]_: the standardized error,
+        averaged over ten codes drawn from a row's Gaussian, the same each time.
+    metrics : sequence of (str, callable or keras.metrics.Metric) or None, default=None
         What else `history_` records.
     optimizer : str or keras.optimizers.Optimizer, default="adam"
         An instance is a template: it is never changed.
-    learning_rate : float, default="auto"
-        "auto" is 0.001 over the first half of the steps, falling to zero as a cosine over the
-        second; with an optimizer instance, the instance's own. A float is constant.
-    epochs : int, default="auto"
-        How often training sees all rows. "auto" makes about 2,000 gradient steps, in at least 2
-        and at most 200 epochs.
+    learning_rate : float or "auto", default="auto"
+        "auto" is 0.001 over the first half of the steps, then falls to zero along a cosine; with an
+        optimizer instance, it is the instance's own. A float is constant.
+    epochs : int or "auto", default="auto"
+        How many times training sees all rows. "auto" makes about 2,000 gradient steps, in at least
+        2 and at most 200 epochs.
     batch_size : int, default=128
-        Rows of one gradient step.
+        Rows per gradient step.
     trim_fraction : float or "auto", default=0.0
-        Share of each batch, in [0, 0.5], that is left out of its loss: the rows reconstructed
-        worst. For training data with anomalies in it. "auto" is 0.3, for those who do not know
-        whether there are any: it finds much more where there are and a little less where not.
+        Share of each batch, in [0, 0.5], left out of its loss: the rows reconstructed worst. For
+        training data with outliers in it. "auto" is 0.3, for when you do not know whether there are
+        any: it finds many more if there are, and slightly fewer if not.
     validation_fraction : float, default=0.0
-        Share of the rows, in [0, 1), that is held out of training for the validation curves, early
-        stopping and the threshold.
+        Share of the rows, in [0, 1), held out of training for the validation curves, early stopping
+        and the threshold.
     early_stopping : bool, default=False
-        Whether to stop when the validation loss (or, without validation rows, the training loss)
-        improves no more. The best weights are restored.
+        Whether to stop when the validation loss (or, without validation rows, the training loss) no
+        longer improves. The best weights are restored.
     n_iter_no_change : int, default=10
         Epochs without improvement before early stopping.
     tol : float, default=0.0
-        What counts as an improvement, in the unit of the loss.
+        The least improvement that counts, in the unit of the loss.
     threshold : str, float or rule, default="auto"
         The rule of :mod:`skae.thresholds` that sets the offset from the errors of the held-out
-        rows, or of the training rows where none are held out, or the short name of one: "mean_std"
-        (which "auto" is), "quantile", "median_mad", "iqr", "fpr" or "pot". A float is the
-        threshold of the error itself.
-    contamination : float, default="auto"
+        rows, or of the training rows if none are held out, or its short name: "mean_std" (the same
+        as "auto"), "quantile", "median_mad", "iqr", "fpr" or "pot". A float is the threshold of the
+        error itself.
+    contamination : float or "auto", default="auto"
         Share of outliers among the rows given to `fit`, in (0, 0.5]: the offset is that quantile of
         all their scores. "auto" leaves the offset to `threshold`.
-    callbacks : sequence of keras.callbacks.Callback, default=None
-        Copied before each fit. One that listens to batches makes training nearly as slow as
-        `keras.Model.fit`, as each batch then comes back to Python.
+    callbacks : sequence of keras.callbacks.Callback or None, default=None
+        Copied before each fit. One with batch hooks makes training nearly as slow as
+        `keras.Model.fit`, because each batch then returns to Python.
     warm_start : bool, default=False
-        Whether the next `fit` goes on from the present weights. The optimizer starts anew, and
+        Whether the next `fit` continues from the present weights. The optimizer starts anew, and
         `history_` is appended to.
     random_state : int, RandomState instance or None, default=None
         Determines the initial weights, the order of the rows, dropout, noise and held-out rows. An
-        int gives the same scores each time. None starts from the present state of NumPy's global
-        generator, so that `numpy.random.seed` governs it, but does not move that state: two fits
-        between which nobody draws from it are alike.
+        int gives the same scores each time. None draws a seed from NumPy's global generator, as in
+        scikit-learn, so that two fits differ.
     verbose : int, default=0
-        0 is silent, 1 shows one line of progress (in a file, which cannot be written again, only
-        the last one), 2 one line an epoch.
+        0 is silent, 1 shows one progress line (in a file, only its last state), 2 one line per
+        epoch.
 
     Attributes
     ----------
     autoencoder_, encoder_, decoder_ : keras.Model
-        The trained network and its halves, where it shows them (see Notes), not compiled. Changing
-        or training them does not change the detector's scores.
+        The trained network and its halves, if it shows them (see Notes), not compiled. Changing or
+        training them does not change the detector's scores.
     history_ : dict of list of float
         Loss and metrics of each epoch, as Keras records them.
     offset_ : float
         `decision_function` is `score_samples` minus this. The threshold of the error is
         `-offset_`.
     feature_errors_ : ndarray of shape (n_features_in_,)
-        Mean error of each feature over the rows that set the offset, or 4,096 or fewer, evenly
-        spaced, where they are more: what :func:`skae.inspection.explain` takes for usual.
+        Mean error of each feature over the rows that set the offset (at most 4,096 of them, evenly
+        spaced): what :func:`skae.inspection.explain` compares errors with.
     n_iter_ : int
-        Epochs that the last `fit` ran.
+        Number of epochs that the last `fit` ran.
     output_activation_ : str or callable
-        Of a named architecture.
+        The output activation of a named architecture.
     n_features_in_ : int
         Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, where X has names that are all strings.
+        Names of the features, if X has column names that are all strings.
 
     See Also
     --------
-    skae.FitOnInliers : Fits a detector, or a pipeline with one, on the rows labelled normal.
+    skae.FitOnInliers : Fits a detector, or a pipeline with one, on the rows labeled normal.
     sklearn.ensemble.IsolationForest : Scores a row by how few random splits isolate it.
 
     Notes
     -----
-    Computations run in float32, scores are float64.
+    Computations run in float32; scores are float64.
 
     A network shows its halves by attributes `encoder` and `decoder`, by nested models of these
-    names, or by a layer named "latent". Only then `transform` and `inverse_transform` exist.
+    names, or by a layer named "latent". Without halves there is no `transform` or
+    `inverse_transform`.
+
+    The recurrent layers of "lstm" have their own activations; `activation` is that of the dense
+    layer behind the code.
 
     `sample_weight` counts in the loss, not in the threshold.
 
@@ -201,6 +205,8 @@ class AutoencoderOutlierDetector(
     .. [3] Kingma, Welling (2014). Auto-encoding variational Bayes. ICLR 2014.
     .. [4] An, Cho (2015). Variational autoencoder based anomaly detection using reconstruction
            probability. Special Lecture on IE 2(1).
+    .. [5] Malhotra, Ramakrishnan, Anand, Vig, Agarwal, Shroff (2016). LSTM-based encoder-decoder
+           for multi-sensor anomaly detection. ICML 2016 Anomaly Detection Workshop.
 
     Examples
     --------
@@ -314,7 +320,7 @@ class AutoencoderOutlierDetector(
 
     @available_if(_has_half("decoder"))
     def inverse_transform(self, X: ArrayLike) -> np.ndarray:
-        """Return the rows that the decoder makes of latent codes.
+        """Return the rows decoded from latent codes.
 
         Parameters
         ----------

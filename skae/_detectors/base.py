@@ -17,7 +17,7 @@ from skae.thresholds import RULE_CONSTRAINTS, as_rule, needs_labels
 
 
 def error_constraints(own_names=()):
-    """Return what the parameter `error` accepts; a detector may have names of its own."""
+    """Return what the parameter `error` accepts; a detector may add names of its own."""
     return [StrOptions({*COMMON_ERRORS, *own_names}), callable]
 
 
@@ -112,7 +112,7 @@ class ReconstructionErrorDetector(DocumentationLinkMixin, OffsetMixin, OutlierMi
             return X if np.isfinite(np.add.reduce(X, axis=None)) else None
 
     def reconstruct(self, X: ArrayLike) -> np.ndarray:
-        """Return what the fitted model makes of each row.
+        """Return the reconstruction of each row.
 
         Parameters
         ----------
@@ -188,7 +188,7 @@ class ReconstructionErrorDetector(DocumentationLinkMixin, OffsetMixin, OutlierMi
 
 @contextmanager
 def unchanged_on_failure(estimator):
-    """Leave the estimator as it was when the block raises, Ctrl-C included."""
+    """Restore the estimator when the block raises, Ctrl-C included."""
     before = vars(estimator).copy()
     try:
         yield

@@ -20,115 +20,119 @@ if TYPE_CHECKING:
 class AutoencoderEnsembleOutlierDetector(NetworkDetector):
     """Outlier detector that averages the reconstruction errors of several autoencoders.
 
-    One network may happen to reconstruct an anomaly well; several that differ by their initial
-    weights and by the order in which they see the rows seldom do so together [1]_. They are dense,
+    One network may happen to reconstruct an outlier well; several that differ in their initial
+    weights and in the order in which they see the rows seldom do so together [1]_. They are dense
     and trained in one graph, which takes far less time than one after the other. There is no
-    latent space to look at: each member has its own.
+    common latent space: each member has its own.
 
     Parameters
     ----------
     n_estimators : int, default=5
-        How many autoencoders.
-    hidden_layer_sizes : int or sequence of int, default=(128, 64)
-        Units of each member's encoder. Its decoder has them the other way round.
+        Number of autoencoders.
+    hidden_layer_sizes : "auto", int or sequence of int, default="auto"
+        Units of each member's encoder. Its decoder has them in reverse order. "auto" is `(128,
+        64)`.
     latent_dim : int, default=6
         Size of the latent code: the smaller, the less the network can reconstruct.
     activation : str or callable, default="mish"
         Activation of the hidden layers, by Keras' name.
-    latent_activation : str or callable, default="linear"
+    latent_activation : str, callable or None, default="linear"
         Activation of the latent layer.
-    output_activation : str or callable, default="auto"
+    output_activation : str, callable or None, default="auto"
         Activation of the output. "auto" is "sigmoid" where the training data lies in [0, 1] and
-        "linear" elsewhere; what was taken is in `output_activation_`.
+        "linear" elsewhere; `output_activation_` holds the choice.
+    dropout : float, default=0.0
+        Share of each hidden layer's units dropped in training, in [0, 1).
     l2 : float, default=0.0
-        Penalty of the squared weights in the loss.
+        Penalty on the squared weights in the loss.
+    latent_l1 : float, default=0.0
+        Penalty on the absolute values of the latent code in the loss: a sparse autoencoder.
     noise : float or "auto", default="auto"
-        Standard deviation, in the units of X, of the Gaussian noise that is added to the inputs in
-        training, but not to what the network shall return: a denoising autoencoder [2]_. "auto" is
-        a tenth of the features' mean standard deviation.
+        Standard deviation, in the units of X, of the Gaussian noise added to the inputs in training
+        but not to the target: a denoising autoencoder [2]_. "auto" is a tenth of the features' mean
+        standard deviation, and zero with `dropout`.
     loss : str, callable or keras.losses.Loss, default="mse"
-        What training minimises, by Keras' name. "msle" refuses negative values in X.
+        What training minimizes, by Keras' name. "msle" refuses negative values in X.
     error : {"mse", "mae", "msle", "standardized", "mahalanobis"} or callable, default="mse"
-        What a row is scored by. "standardized" divides each feature's squared residual by what is
-        usual for it; "mahalanobis" also takes account of residuals that go together. Both learn
-        what is usual from the rows that set the offset, and want scaled data. A callable is called
-        with X and its reconstruction and returns the error of each feature of each row; their mean
-        is the error of the row.
-    metrics : sequence of str, callable or keras.metrics.Metric, default=None
+        What a row is scored by. "standardized" divides each feature's squared residual by its
+        typical size; "mahalanobis" also accounts for correlated residuals. Both learn from the rows
+        that set the offset, and expect scaled data. A callable is called with X and its
+        reconstruction and returns the error of each feature of each row; their mean is the error of
+        the row.
+    metrics : sequence of (str, callable or keras.metrics.Metric) or None, default=None
         What else `history_` records.
     optimizer : str or keras.optimizers.Optimizer, default="adam"
         An instance is a template: it is never changed.
-    learning_rate : float, default="auto"
-        "auto" is 0.001 over the first half of the steps, falling to zero as a cosine over the
-        second; with an optimizer instance, the instance's own. A float is constant. The loss is
-        the mean over the members: with an optimizer such as SGD, for which the size of a gradient
-        counts, multiply what suits a single network by `n_estimators`.
-    epochs : int, default="auto"
-        How often training sees all rows. "auto" makes about 2,000 gradient steps, in at least 2
-        and at most 200 epochs.
+    learning_rate : float or "auto", default="auto"
+        "auto" is 0.001 over the first half of the steps, then falls to zero along a cosine; with an
+        optimizer instance, it is the instance's own. A float is constant. The loss is the mean over
+        the members: with an optimizer that follows the size of the gradient, such as SGD, multiply
+        what suits a single network by `n_estimators`.
+    epochs : int or "auto", default="auto"
+        How many times training sees all rows. "auto" makes about 2,000 gradient steps, in at least
+        2 and at most 200 epochs.
     batch_size : int, default=64
-        Rows of one gradient step, for each member others.
+        Rows per gradient step, different ones for each member.
     trim_fraction : float or "auto", default=0.0
-        Share of each batch, in [0, 0.5], that is left out of its loss: the rows reconstructed
-        worst. For training data with anomalies in it. "auto" is 0.3, for those who do not know
-        whether there are any: it finds much more where there are and a little less where not.
+        Share of each batch, in [0, 0.5], left out of its loss: the rows reconstructed worst. For
+        training data with outliers in it. "auto" is 0.3, for when you do not know whether there are
+        any: it finds many more if there are, and slightly fewer if not.
     validation_fraction : float, default=0.0
-        Share of the rows, in [0, 1), that is held out of training for the validation curves, early
-        stopping and the threshold.
+        Share of the rows, in [0, 1), held out of training for the validation curves, early stopping
+        and the threshold.
     early_stopping : bool, default=False
-        Whether to stop when the validation loss (or, without validation rows, the training loss)
-        improves no more. The best weights are restored.
+        Whether to stop when the validation loss (or, without validation rows, the training loss) no
+        longer improves. The best weights are restored.
     n_iter_no_change : int, default=10
         Epochs without improvement before early stopping.
     tol : float, default=0.0
-        What counts as an improvement, in the unit of the loss.
+        The least improvement that counts, in the unit of the loss.
     threshold : str, float or rule, default="auto"
         The rule of :mod:`skae.thresholds` that sets the offset from the errors of the held-out
-        rows, or of the training rows where none are held out, or the short name of one: "mean_std"
-        (which "auto" is), "quantile", "median_mad", "iqr", "fpr" or "pot". A float is the
-        threshold of the error itself.
-    contamination : float, default="auto"
+        rows, or of the training rows if none are held out, or its short name: "mean_std" (the same
+        as "auto"), "quantile", "median_mad", "iqr", "fpr" or "pot". A float is the threshold of the
+        error itself.
+    contamination : float or "auto", default="auto"
         Share of outliers among the rows given to `fit`, in (0, 0.5]: the offset is that quantile of
         all their scores. "auto" leaves the offset to `threshold`.
-    callbacks : sequence of keras.callbacks.Callback, default=None
-        Copied before each fit. One that listens to batches makes training nearly as slow as
-        `keras.Model.fit`, as each batch then comes back to Python.
+    callbacks : sequence of keras.callbacks.Callback or None, default=None
+        Copied before each fit. One with batch hooks makes training nearly as slow as
+        `keras.Model.fit`, because each batch then returns to Python.
     warm_start : bool, default=False
-        Whether the next `fit` goes on from the present weights. The optimizer starts anew, and
+        Whether the next `fit` continues from the present weights. The optimizer starts anew, and
         `history_` is appended to.
     random_state : int, RandomState instance or None, default=None
         Determines the initial weights, the order of the rows, dropout, noise and held-out rows. An
-        int gives the same scores each time. None starts from the present state of NumPy's global
-        generator, so that `numpy.random.seed` governs it, but does not move that state: two fits
-        between which nobody draws from it are alike.
+        int gives the same scores each time. None draws a seed from NumPy's global generator, as in
+        scikit-learn, so that two fits differ.
     verbose : int, default=0
-        0 is silent, 1 shows one line of progress (in a file, which cannot be written again, only
-        the last one), 2 one line an epoch.
+        0 is silent, 1 shows one progress line (in a file, only its last state), 2 one line per
+        epoch.
 
     Attributes
     ----------
     autoencoder_ : keras.Model
-        All members in one model, which takes rows of shape (n_estimators, n_features), one a
+        All members in one model, which takes rows of shape (n_estimators, n_features), one per
         member. Changing or training it does not change the detector's scores.
     member_weights_ : ndarray of shape (n_estimators,)
-        What the errors of each member are multiplied by to bring them to a common scale. Their
-        effect is that each member has the same mean error over the rows that set the offset.
+        Factors that bring the members' errors to a common scale, on which each member has the same
+        mean error over the rows that set the offset.
     history_ : dict of list of float
         Loss and metrics of each epoch, averaged over the members.
     offset_ : float
         `decision_function` is `score_samples` minus this. The threshold of the error is
         `-offset_`.
     feature_errors_ : ndarray of shape (n_features_in_,)
-        Mean error of each feature over the rows that set the offset, or 4,096 or fewer, evenly
-        spaced, where they are more: what :func:`skae.inspection.explain` takes for usual.
+        Mean error of each feature over the rows that set the offset (at most 4,096 of them, evenly
+        spaced): what :func:`skae.inspection.explain` compares errors with.
     n_iter_ : int
-        Epochs that the last `fit` ran.
+        Number of epochs that the last `fit` ran.
     output_activation_ : str or callable
-        Of the members.
+        The output activation of the members.
     n_features_in_ : int
         Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, where X has names that are all strings.
+        Names of the features, if X has column names that are all strings.
 
     See Also
     --------
@@ -224,7 +228,7 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
     def member_scores(self, X: ArrayLike) -> np.ndarray:
         """Return the score of each row by each member: minus its error, on the common scale.
 
-        Their mean is `score_samples`; where they differ much, the members disagree.
+        Their mean is `score_samples`; a wide spread means that the members disagree.
 
         Parameters
         ----------

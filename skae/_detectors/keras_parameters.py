@@ -5,14 +5,14 @@ import json
 from sklearn.base import BaseEstimator
 
 from skae._engines.keras.blueprints import ConfigBlueprint, config_of
-from skae._engines.keras.loading import is_keras_model, load_keras, python_random_borrowed
+from skae._engines.keras.loading import is_keras_model, load_keras, seeded_python_random
 
 
 def clone_sharing_models(estimator, names):
     """Clone an estimator, with its Keras objects among the parameters `names` shared.
 
     They are templates, or used as they are, and never changed. Copying them would go through Keras'
-    files, cannot be done with every class, and draws from Python's own generator.
+    file format, fails for some classes, and draws from Python's own generator.
     """
     shared = {name: getattr(estimator, name) for name in names}
     shared = {name: value for name, value in shared.items() if _is_keras_object(value)}
@@ -29,7 +29,7 @@ def _is_keras_object(value):
 def pack_parameter(value):
     """Return a Keras model or optimizer as plain data, anything else as it is.
 
-    Keras' own pickles carry the time of day: two of one object differ.
+    Keras' own pickles contain the time of day, so two pickles of one object differ.
     """
     if is_keras_model(value):
         return {"keras_model": config_of(value), "weights": value.get_weights()}
@@ -43,7 +43,7 @@ def unpack_parameter(value):
     if not isinstance(value, dict):
         return value
     if "keras_model" in value:
-        with python_random_borrowed(0):
+        with seeded_python_random(0):
             model = ConfigBlueprint(value["keras_model"]).build()
         model.set_weights(value["weights"])
         return model

@@ -38,23 +38,23 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
     Parameters
     ----------
     estimator : estimator or keras.Model
-        A scikit-learn estimator is cloned and fitted, scikeras' `KerasRegressor` among them. A
+        A scikit-learn estimator, or scikeras' `KerasRegressor`, is cloned and fitted. A
         `keras.Model` is neither: clones of the detector share it, and scores come from the weights
-        it has when `fit` is called. It comes back from a pickle uncompiled, and only if a class of
-        your own is registered (`keras.saving.register_keras_serializable`).
+        it has when `fit` is called. It is unpickled uncompiled, and only if a class of your own is
+        registered (`keras.saving.register_keras_serializable`).
     error : {"mse", "mae", "msle", "standardized", "mahalanobis"} or callable, default="mse"
-        What a row is scored by. "standardized" divides each feature's squared residual by what is
-        usual for it; "mahalanobis" also takes account of residuals that go together. Both learn
-        what is usual from the rows that set the offset, and want scaled data. A callable is called
-        with X and its reconstruction and returns the error of each feature of each row; their mean
-        is the error of the row.
+        What a row is scored by. "standardized" divides each feature's squared residual by its
+        typical size; "mahalanobis" also accounts for correlated residuals. Both learn from the rows
+        that set the offset, and expect scaled data. A callable is called with X and its
+        reconstruction and returns the error of each feature of each row; their mean is the error of
+        the row.
     threshold : str, float or rule, default="auto"
         The rule of :mod:`skae.thresholds` that sets the offset from the errors of the rows given to
-        `fit`, or the short name of one: "mean_std" (which "auto" is), "quantile", "median_mad",
-        "iqr", "fpr" or "pot". A float is the threshold of the error itself.
-    contamination : float, default="auto"
+        `fit`, or its short name: "mean_std" (the same as "auto"), "quantile", "median_mad", "iqr",
+        "fpr" or "pot". A float is the threshold of the error itself.
+    contamination : float or "auto", default="auto"
         Share of outliers among the rows given to `fit`, in (0, 0.5]: the offset is that quantile of
-        their scores. "auto" leaves the offset to `threshold`.
+        all their scores. "auto" leaves the offset to `threshold`.
 
     Attributes
     ----------
@@ -64,12 +64,12 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
         `decision_function` is `score_samples` minus this. The threshold of the error is
         `-offset_`.
     feature_errors_ : ndarray of shape (n_features_in_,)
-        Mean error of each feature over the rows given to `fit`, or 4,096 or fewer, evenly spaced,
-        where they are more: what :func:`skae.inspection.explain` takes for usual.
+        Mean error of each feature over the rows that set the offset (at most 4,096 of them, evenly
+        spaced): what :func:`skae.inspection.explain` compares errors with.
     n_features_in_ : int
         Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, where X has names that are all strings.
+        Names of the features, if X has column names that are all strings.
 
     See Also
     --------
@@ -108,7 +108,7 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            The training rows, best normal ones only.
+            The training rows, ideally normal ones only.
         y : Ignored
             Not used, present for API consistency by convention.
         **fit_params : dict
@@ -125,8 +125,7 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
             If the estimator can neither predict X from X nor undo its `transform`; if a
             `keras.Model`, which is not trained, is given `fit_params`.
         ValueError
-            If the data is unfit, or what comes out is not finite or has not the shape of what went
-            in.
+            If the data is invalid, or the reconstruction is not finite or not of the shape of X.
         """
         with unchanged_on_failure(self):
             rule = self._checked_rule()
@@ -156,7 +155,7 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
         return router.add(estimator=self.estimator, method_mapping=mapping)
 
     def _validated_rows(self, X):
-        # Some models, scikeras' among them, take no other dtype than the one they were fitted on.
+        # Some models, scikeras' among them, accept only the dtype they were fitted on.
         return validate_data(self, X, reset=False, dtype=self._scorer.model.dtype)
 
     def __sklearn_clone__(self):
@@ -167,7 +166,7 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
         state = dict(inherited)
         state |= _models(pack_parameter, state)
         if is_keras_model(vars(self).get("estimator_")):
-            # What the scores come from, should the model have been trained further.
+            # The weights behind the scores, in case the model has been trained further.
             state["estimator_"]["weights"] = self._scorer.model.weights
         return state
 
@@ -178,14 +177,14 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
 
 
 class _FittedModel:
-    """A fitted model as a scorer takes it.
+    """A fitted model as a scorer uses it.
 
     Parameters
     ----------
     estimator : estimator or keras.Model
         The fitted model.
     X : ndarray of shape (n_samples, n_features)
-        Rows as it was fitted on.
+        Rows like those it was fitted on.
     """
 
     batching = (8192, 1)
@@ -204,7 +203,7 @@ class _FittedModel:
         """Return what the model makes of each row, as it comes."""
 
     def reconstruct(self, X):
-        """Return what the model makes of each row, checked to have its shape and dtype."""
+        """Return the reconstruction of each row, checked to have its shape and dtype."""
         reconstruction = np.asarray(self._reconstruction(X.copy()), dtype=X.dtype)
         reconstruction = reconstruction.reshape(len(X), -1)
         if reconstruction.shape != X.shape:
@@ -226,7 +225,7 @@ class _Transformer(_FittedModel):
 
 
 class _TrainedNetwork(_FittedModel):
-    """A `keras.Model` and the weights that it has now, from which the scores come."""
+    """A `keras.Model` and its present weights, from which the scores come."""
 
     def __init__(self, estimator, X):
         super().__init__(estimator, X)
@@ -242,7 +241,7 @@ class _TrainedNetwork(_FittedModel):
         return self._live["forward"].reconstruct(X)
 
     def __getstate__(self):
-        # The detector keeps the model, and gives it back when it is unpickled.
+        # The detector keeps the model, and restores it when unpickled.
         return {**vars(self), "_live": {}, "estimator": None}
 
 
@@ -250,7 +249,7 @@ _MODELS = {"network": _TrainedNetwork, "regressor": _Regressor, "transformer": _
 
 
 def _models(convert, state):
-    """Convert the two attributes that may be a `keras.Model`, once where they are the same one."""
+    """Convert the two attributes that may be a `keras.Model`, once if they are the same one."""
     converted = {"estimator": convert(state["estimator"])}
     if "estimator_" in state:
         same = state["estimator_"] is state["estimator"]
@@ -259,7 +258,7 @@ def _models(convert, state):
 
 
 def _fitted(estimator, kind, X, fit_params):
-    """Return a clone that was fitted to reconstruct the rows of X, or a `keras.Model` itself."""
+    """Return a clone fitted to reconstruct the rows of X, or the `keras.Model` itself."""
     if kind == "network":
         if fit_params:
             raise TypeError(
@@ -268,10 +267,10 @@ def _fitted(estimator, kind, X, fit_params):
             )
         return estimator
     estimator = clone(estimator)
-    X = X.copy()  # with copy=False, as some estimators have it, they write into it
+    X = X.copy()  # some estimators, those with copy=False, write into it
     if kind == "transformer":
         return estimator.fit(X, None, **fit_params)  # FrozenEstimator insists on a y
-    # Regressors warn of a target that is one column.
+    # Regressors warn about a target of one column.
     return estimator.fit(X, X.ravel() if X.shape[1] == 1 else X, **fit_params)
 
 
@@ -333,7 +332,7 @@ def _input_shape(model, n_features):
             f"{shape}."
         )
     lengths = tuple(shape)[1:]
-    if lengths.count(None) == 1:  # the network slides over signals of any length
+    if lengths.count(None) == 1:  # the network accepts signals of any length
         known = prod(length for length in lengths if length is not None)
         lengths = tuple(n_features // known if length is None else length for length in lengths)
     if None in lengths or prod(lengths) != n_features:

@@ -1,4 +1,4 @@
-"""What detectors that train a network of their own share: the story of fit, and what it leaves."""
+"""What detectors that train their own network share: the course of fit, and its results."""
 
 from abc import abstractmethod
 from numbers import Integral, Real
@@ -21,7 +21,7 @@ from skae._detectors.keras_parameters import (
 from skae._engines.keras.training import train_network
 from skae._engines.options import Layout, Sizes, TrainingOptions
 from skae._network.diagnosis import warn_if_useless
-from skae._network.feeding import Feed, RowsOf
+from skae._network.feeding import Feed, RowSubset
 from skae._network.network import Network, join_histories
 from skae._network.scorer import Scorer, evenly_spaced, in_batches
 from skae._sklearn_compat import (
@@ -122,13 +122,13 @@ class NetworkDetector(ReconstructionErrorDetector):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            The training rows, best normal ones only, in float32. Above 64 MiB they reach the
-            network in chunks of 32 MiB, shuffled by blocks of neighboring rows; a `numpy.memmap`
+            The training rows, ideally normal ones only, in float32. Above 64 MiB they reach the
+            network in chunks of 32 MiB, shuffled in blocks of neighboring rows; a `numpy.memmap`
             is then never in memory as a whole.
         y : Ignored
             Not used, present for API consistency by convention.
         sample_weight : array-like of shape (n_samples,), default=None
-            What each row counts for in the loss.
+            How much each row counts in the loss.
         X_val : array-like of shape (n_validation_samples, n_features), default=None
             Rows for the validation curves of `history_` and for early stopping. They never set the
             threshold. Excludes `validation_fraction > 0`. In a pipeline they are scaled like X if
@@ -142,7 +142,7 @@ class NetworkDetector(ReconstructionErrorDetector):
         Raises
         ------
         ValueError
-            If the data or a parameter is unfit, or the loss stops being finite.
+            If the data or a parameter is invalid, or the loss stops being finite.
 
         Warns
         -----
@@ -178,7 +178,7 @@ class NetworkDetector(ReconstructionErrorDetector):
         return found
 
     def _check_parameters(self):
-        """Refuse what the constraints of single parameters cannot tell."""
+        """Reject what the constraints of single parameters cannot catch."""
         for callback in self.callbacks or ():
             if isinstance(callback, type) or not hasattr(callback, "set_model"):
                 raise TypeError(
@@ -186,7 +186,7 @@ class NetworkDetector(ReconstructionErrorDetector):
                 )
 
     def _checked_data(self, X, X_val, sample_weight):
-        """Return the data in float32, after everything that can be checked without training."""
+        """Return the data in float32, after all checks that need no training."""
         if self.validation_fraction > 0 and X_val is not None:
             raise ValueError(
                 "X_val and validation_fraction > 0 both give validation rows, so give one of them: "
@@ -200,7 +200,7 @@ class NetworkDetector(ReconstructionErrorDetector):
             )
         if X_val is not None:
             X_val = self._validated_rows(X_val)
-            _warn_if_scaled_otherwise(X, X_val)
+            _warn_if_scaled_differently(X, X_val)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(
                 sample_weight, X, dtype=np.float32, ensure_non_negative=True
@@ -217,10 +217,10 @@ class NetworkDetector(ReconstructionErrorDetector):
                     f" and say with input_shape={tuple(X.shape[1:])} how the network sees a row"
                 )
             raise ValueError(
-                f"X must be 2-D, one row a sample; got shape {X.shape}. Give X.reshape(len(X), -1)"
-                f"{layout}."
+                f"X must be 2-D, one row per sample; got shape {X.shape}. Give "
+                f"X.reshape(len(X), -1){layout}."
             )
-        # What lies on disk is read into memory, and turned into float32, piece by piece.
+        # Data on disk is read into memory, and converted to float32, piece by piece.
         dtype = "numeric" if is_on_disk(X) else np.float32
         return validate_data(self, X, reset=reset, dtype=dtype, **kwargs)
 
@@ -319,7 +319,7 @@ class NetworkDetector(ReconstructionErrorDetector):
 
     def _set_offset(self, rule, network, X, calibration):
         """Set the offset from the errors of the rows that the rule, or contamination, looks at."""
-        rows = X if rule is None or len(calibration) == len(X) else RowsOf(X, calibration)
+        rows = X if rule is None or len(calibration) == len(X) else RowSubset(X, calibration)
         self._scorer = Scorer(network, self.error)
         errors = self._scorer.fit(rows)
         self.offset_ = self._offset(rule, errors)
@@ -345,22 +345,22 @@ def is_on_disk(X):
     return X is not None
 
 
-def _warn_if_scaled_otherwise(X, X_val):
+def _warn_if_scaled_differently(X, X_val):
     low, high = X.min(), X.max()
     extent = high - low
-    strays = in_batches(
+    outside = in_batches(
         lambda rows: ((rows < low - extent) | (rows > high + extent)).any(axis=1), X_val
     ).mean()
-    if strays > 0.5:
+    if outside > 0.5:
         warn(
-            f"X lies in [{low:.4g}, {high:.4g}], but {strays:.0%} of the rows of X_val lie far "
+            f"X lies in [{low:.4g}, {high:.4g}], but {outside:.0%} of the rows of X_val lie far "
             "outside: was it scaled? In a pipeline, transform_input=['X_val'] sends it through the "
             "steps before the detector (see the guide of sklearn.pipeline.Pipeline).",
         )
 
 
 def _layer_sizes(sizes, auto_sizes):
-    """Return `hidden_layer_sizes` as a tuple of int, or refuse them."""
+    """Return `hidden_layer_sizes` as a tuple of int, or raise."""
     if isinstance(sizes, str):
         return auto_sizes
     sizes = (sizes,) if isinstance(sizes, Integral) else tuple(sizes)

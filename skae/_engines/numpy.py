@@ -1,14 +1,14 @@
 """Forward passes of built-in networks in NumPy.
 
-A fitted network is a few matrices. Scoring by them needs no TensorFlow, neither to load it nor to
-call it, and gives the same result at fit, after loading, and in a worker process.
+A fitted network is a few matrices. Scoring with them neither loads nor calls TensorFlow, and gives
+the same result at fit, after loading, and in a worker process.
 
-A row's result is the same to the bit whatever rows come with it, because each row passes through
-operations whose order the other rows cannot change:
+A row's result is the same to the bit regardless of the rows that come with it, because each row
+passes through operations whose order the other rows cannot change:
 
 - Every weighted layer is `numpy.matmul` with the rows as a batch axis, `(n, 1, k) @ (k, m)`: NumPy
   hands BLAS one vector and one matrix at a time, always of the same shape. A single product of all
-  rows, `(n, k) @ (k, m)`, would be cut into blocks by BLAS, whose edges compute in another order.
+  rows, `(n, k) @ (k, m)`, would be cut into blocks by BLAS, with another order at the edges.
 - Everything else is element by element, or a sum along the last axis of a contiguous array.
 
 So arrays are kept contiguous here: NumPy sums a strided array in another order.
@@ -24,7 +24,7 @@ import numpy as np
 _MAX_ROWS_AT_ONCE = 1024
 # Codes drawn for each row: as many as An and Cho (2015) draw for the reconstruction probability.
 _N_DRAWS = 10
-# Keras' default, to which the built-in networks keep.
+# Keras' default, which the built-in networks keep.
 _BATCH_NORM_EPSILON = 1e-3
 
 
@@ -35,7 +35,7 @@ class Forward:
     ----------
     encode, decode : callable
         From an array of rows, float32, of shape (n_samples, n_features), to their codes and back;
-        with members, these come in an axis of their own, the second.
+        with members, these have an axis of their own, the second.
     draw : callable, default=None
         From rows to several codes for each, in the second axis; of a variational network.
     """
@@ -51,22 +51,22 @@ class Forward:
         return _MAX_ROWS_AT_ONCE, _n_threads()
 
     def reconstruct(self, X):
-        """Return what the network, or each member of it, makes of each row."""
+        """Return the reconstruction of each row, by each member if there are several."""
         return self.decode(self.encode(X))
 
     def encode(self, X):
         """Return the latent code of each row."""
-        with _quiet():
+        with _no_float_warnings():
             return self._encode(_float32(X))
 
     def decode(self, codes):
-        """Return the row that the decoder makes of each latent code."""
-        with _quiet():
+        """Return the row decoded from each latent code."""
+        with _no_float_warnings():
             return self._decode(_float32(codes))
 
     def draws(self, X):
-        """Return what the decoder makes of codes drawn for each row, the draws as second axis."""
-        with _quiet():
+        """Return the rows decoded from codes drawn for each row, the draws as second axis."""
+        with _no_float_warnings():
             codes = self._draw(_float32(X))
             flat = self._decode(codes.reshape(-1, codes.shape[-1]))
         return flat.reshape(*codes.shape[:2], -1)
@@ -101,8 +101,8 @@ def _float32(X):
     return np.ascontiguousarray(X, dtype=np.float32)
 
 
-def _quiet():
-    # Rows beyond float32 come out as infinity or NaN, as they do from Keras.
+def _no_float_warnings():
+    # Rows beyond float32 come out as infinity or NaN, as they do in Keras.
     return np.errstate(all="ignore")
 
 
@@ -161,7 +161,7 @@ def _chained(layers):
 
 
 def _each_row(layers):
-    """Return layers as a function of rows, each of which BLAS is handed by itself."""
+    """Return layers as a function of rows, each passed to BLAS separately."""
     chained = _chained(layers)
     return lambda rows: chained(rows[:, None, :])[:, 0, :]
 
@@ -341,7 +341,7 @@ _FORWARDS = {
 }
 
 
-# Activations, as Keras defines them. Each may overwrite the array that it is given.
+# Activations, as Keras defines them. Each may overwrite its argument.
 
 
 def _relu(x):
@@ -360,7 +360,7 @@ def _silu(x):
 
 
 def _mish(x):
-    # tanh(softplus(x)) by one exponential. Beyond 20 it is 1.
+    # tanh(softplus(x)) from one exponential. Beyond 20 it is 1.
     power = np.minimum(x, 20)
     np.exp(power, out=power)
     product = power + 2
@@ -376,7 +376,7 @@ def _softplus(x):
 
 
 def _gelu(x):
-    # Here, because nothing else of a scoring process needs scipy.special.
+    # Imported here, because nothing else in a scoring process needs scipy.special.
     from scipy.special import erf
 
     return x * (1 + erf(x * np.float32(0.5**0.5))) / 2

@@ -1,4 +1,4 @@
-"""What an engine is told: plain records that know neither Keras nor scikit-learn."""
+"""Options for an engine: plain records that know neither Keras nor scikit-learn."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -19,8 +19,8 @@ class Layout:
     input_shape : tuple of int
         The shape of one row as the network sees it.
     n_members : int, default=None
-        How many autoencoders stand side by side in the network, each of which takes rows of its
-        own. None stands for a network that is one.
+        How many autoencoders are side by side in the network, each of which takes its own rows.
+        None means that the network is a single one.
     """
 
     input_shape: tuple[int, ...]
@@ -34,7 +34,7 @@ class Layout:
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """What the built-in architectures are built from; named as the detector's parameters."""
+    """The settings of the built-in architectures, named like the detector's parameters."""
 
     hidden_layer_sizes: tuple[int, ...]
     latent_dim: int
@@ -47,14 +47,14 @@ class Sizes:
     latent_l1: float
 
     def key(self) -> tuple | None:
-        """Return the sizes as a key of a cache, or None where functions are among them."""
+        """Return the sizes as a cache key, or None if functions are among them."""
         values = tuple(asdict(self).values())
         return None if any(callable(value) for value in values) else values
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
-    """How to train; named as the detector's parameters."""
+    """How to train, named like the detector's parameters."""
 
     loss: Any
     metrics: tuple
@@ -80,7 +80,7 @@ class TrainingOptions:
         return replace(self, batch_size=batch_size, epochs=epochs)
 
     def graph_key(self) -> tuple | None:
-        """Return what of these options shapes the graph, or None where Keras objects do."""
+        """Return the options that shape the graph, or None if Keras objects are among them."""
         names = (self.loss, self.optimizer, *self.metrics)
         if self.callbacks or not all(isinstance(name, str) for name in names):
             return None
@@ -89,5 +89,5 @@ class TrainingOptions:
 
 
 def n_batches(n_samples: int, batch_size: int) -> int:
-    """Return how many batches a number of rows makes, the last of which may be smaller."""
+    """Return the number of batches for a number of rows; the last one may be smaller."""
     return -(-n_samples // batch_size)

@@ -25,7 +25,7 @@ from skae._sklearn_compat import (
     routing_enabled,
 )
 
-# P-values above it count as those of inliers, where their share is estimated.
+# P-values above it count as those of inliers when their share is estimated.
 _STOREY_LAMBDA = 0.5
 
 
@@ -33,11 +33,11 @@ class ConformalOutlierDetector(OffsetMixin, InnerDetectorMixin):
     """Meta-estimator that gives any outlier detector calibrated p-values (split conformal).
 
     Some of the rows given to `fit` are held out from training. The p-value of a new row is the
-    share of these calibration rows whose error (minus `score_samples`) is as large as its own, the
-    row itself counted among them. For a normal row it is at most `a` with a probability of at most
+    share of these calibration rows whose error (minus `score_samples`) is as large as its own,
+    counting the row itself. For a normal row it is at most `a` with a probability of at most
     `a`, whatever the detector and the distribution, as long as the rows given to `fit` are normal
-    ones too, drawn like the new row. So give it normal rows only: around it,
-    :class:`skae.FitOnInliers` sees to that.
+    too and drawn like the new row. So give it normal rows only; wrapping it in
+    :class:`skae.FitOnInliers` ensures that.
 
     `predict` flags the rows whose p-value is at most `alpha`: of normal rows, a share of `alpha` is
     flagged on average. `predict_fdr` looks at all rows of a batch at once: of the rows it flags, a
@@ -47,25 +47,25 @@ class ConformalOutlierDetector(OffsetMixin, InnerDetectorMixin):
     ----------
     estimator : estimator
         An outlier detector with `score_samples`, or a pipeline that ends in one. It is cloned,
-        never changed; its own offset is not looked at. A
+        never changed; its own offset is ignored. A
         :class:`~sklearn.frozen.FrozenEstimator` is not trained, so that all rows given to `fit`
-        are calibration rows: they must be others than it was trained on.
+        are calibration rows: it must not have been trained on them.
     alpha : float, default=0.05
         The share of normal rows that `predict` may flag, and of false alarms among the alarms of
         `predict_fdr`; in (0, 1).
     calibration_size : float or int, default=0.2
-        Share or number of the rows that are held out as calibration rows, as the `test_size` of
+        Share or number of the rows held out as calibration rows, like the `test_size` of
         :func:`~sklearn.model_selection.train_test_split`. At least `1 / alpha - 1` rows are needed.
         Not used around a :class:`~sklearn.frozen.FrozenEstimator`.
     randomized_ties : bool, default=False
-        Whether `p_values` and `predict_fdr` place a row at random among the calibration rows of the
-        same error and itself. Then the p-value of a normal row is exactly uniform in [0, 1], where
-        it is somewhat too large otherwise, the more the more errors are equal. `predict` and
-        `decision_function` are not random in any case: they go by the p-values without it.
+        Whether `p_values` and `predict_fdr` break ties between a row and calibration rows of the
+        same error at random. Then the p-value of a normal row is exactly uniform in [0, 1];
+        otherwise it is somewhat too large, the more so the more errors tie. `predict` and
+        `decision_function` are never random: they use the p-values without it.
     random_state : int, RandomState instance or None, default=None
-        Draws the calibration rows, and the places among equal errors. With an int, the same rows in
-        the same order have the same p-values on each call; rows judged one at a time then all have
-        the same draw. With None, each call draws a seed from NumPy's global generator.
+        Draws the calibration rows, and breaks ties. With an int, the same rows in the same order
+        have the same p-values on each call; rows judged one at a time then all get the same draw.
+        With None, each call draws a seed from NumPy's global generator.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class ConformalOutlierDetector(OffsetMixin, InnerDetectorMixin):
 
     See Also
     --------
-    skae.FitOnInliers : Picks the normal rows of labelled data.
+    skae.FitOnInliers : Picks the normal rows of labeled data.
     skae.ThresholdedOutlierDetector : Sets the threshold by a rule.
 
     Notes
@@ -154,10 +154,10 @@ class ConformalOutlierDetector(OffsetMixin, InnerDetectorMixin):
         X : array-like of shape (n_samples, n_features)
             The rows, normal ones only.
         y : array-like of shape (n_samples,), default=None
-            Not looked at. What of it belongs to the training rows is passed on to the detector.
+            Not used here. The labels of the training rows are passed on to the detector.
         **fit_params : dict
             Passed on to the detector's `fit`, with metadata routing as it was requested. Weights
-            (`sample_weight`, `step__sample_weight`) are cut to the training rows, anything else,
+            (`sample_weight`, `step__sample_weight`) are cut to the training rows; anything else,
             such as `X_val`, is passed as it is.
 
         Returns
@@ -170,8 +170,8 @@ class ConformalOutlierDetector(OffsetMixin, InnerDetectorMixin):
         TypeError
             If the estimator has no `score_samples`.
         ValueError
-            If no row is left to train on, the calibration rows are too few for `alpha`, one of them
-            is scored NaN, or so many infinite that no row could be flagged.
+            If no row is left to train on, if the calibration rows are too few for `alpha`, or if
+            one of them is scored NaN, or so many infinite that no row could be flagged.
         """
         check_scores_samples(self.estimator)
         rows, y = indexable(X, y)
@@ -190,10 +190,10 @@ class ConformalOutlierDetector(OffsetMixin, InnerDetectorMixin):
     def p_values(self, X: ArrayLike) -> np.ndarray:
         """Return how unusual each row is: small for outliers, uniform in (0, 1] for normal rows.
 
-        With n calibration rows it is one more than the number of those whose error is as large as
-        that of the row or larger, divided by n + 1. With `randomized_ties`, it is the number of
-        those with a larger error plus a random part of the number of equal ones, the row among
-        them, divided by n + 1.
+        With n calibration rows it is one more than the number of those whose error is at least as
+        large as the row's, divided by n + 1. With `randomized_ties`, it is the number of those with
+        a larger error plus a random part of the number with an equal one, counting the row itself,
+        divided by n + 1.
 
         Parameters
         ----------
@@ -218,7 +218,7 @@ class ConformalOutlierDetector(OffsetMixin, InnerDetectorMixin):
         """Tell inliers from outliers such that few of the rows flagged are normal.
 
         The share of normal rows among those flagged, the false-discovery rate, is at most `alpha`
-        on average. The rows are judged together: which of them are flagged depends on the others.
+        on average. The rows are judged together: whether one is flagged depends on the others.
 
         Parameters
         ----------
@@ -226,7 +226,7 @@ class ConformalOutlierDetector(OffsetMixin, InnerDetectorMixin):
             The rows to judge.
         method : {"bh", "storey"}, default="bh"
             "bh" is the procedure of Benjamini and Hochberg [1]_. "storey" estimates how many of the
-            rows are normal, by the p-values above 0.5 [2]_: it finds more where many rows are
+            rows are normal, by the p-values above 0.5 [2]_: it finds more when many rows are
             outliers.
 
         Returns
@@ -273,7 +273,7 @@ class ConformalOutlierDetector(OffsetMixin, InnerDetectorMixin):
 
 
 def _errors(estimator, X):
-    """Return minus the scores of the rows of X, or refuse those that cannot be compared."""
+    """Return minus the scores of the rows of X, or raise if any cannot be compared."""
     errors = -np.asarray(estimator.score_samples(X), dtype=np.float64)
     missing = np.count_nonzero(np.isnan(errors))
     if missing:
@@ -300,8 +300,8 @@ def _check_enough(n_calibration, alpha):
 def _threshold(errors, alpha):
     """Return the calibration error above which a p-value is at most alpha."""
     n_calibration = len(errors)
-    # How many calibration errors may be as large as that of a row that is flagged: 0, 1, ... The
-    # comparison is that of `p_values`, rounding included.
+    # How many calibration errors may be as large as that of a flagged row: 0, 1, ... The comparison
+    # is the one of `p_values`, rounding included.
     p_values = (1 + np.arange(n_calibration)) / (n_calibration + 1)
     threshold = float(errors[n_calibration - np.count_nonzero(p_values <= alpha)])
     if not np.isfinite(threshold):
@@ -315,15 +315,15 @@ def _threshold(errors, alpha):
 
 def discoveries(p_values, level):
     """Tell which p-values are discoveries (Benjamini and Hochberg)."""
-    # Such p-values are multiples of 1 / (n + 1), often equal to the level but for the rounding.
+    # Such p-values are multiples of 1 / (n + 1), often equal to the level except for rounding.
     return false_discovery_control(p_values, method="bh") <= level * (1 + 1e-12)
 
 
 def _adaptive_discoveries(p_values, level):
     """Tell which p-values are discoveries, none above lambda, given the estimated share of nulls.
 
-    The estimate counts one null more than there are, and is not cut off at 1: so the rate is
-    controlled for any number of p-values (Storey, Taylor and Siegmund, theorem 3).
+    The estimate counts one extra null, and is not clipped at 1, so that the rate is controlled for
+    any number of p-values (Storey, Taylor and Siegmund, theorem 3).
     """
     is_small = p_values <= _STOREY_LAMBDA
     nulls = (1 + np.count_nonzero(~is_small)) / (1 - _STOREY_LAMBDA)

@@ -17,7 +17,7 @@ from skae._sklearn_compat import DocumentationLinkMixin, _safe_indexing, set_tra
 
 def _inner_has(name):
     def check(meta):
-        getattr(meta._inner, name)  # which says in its own words why it is not there
+        getattr(meta._inner, name)  # whose own error says why it is missing
         return True
 
     return check
@@ -33,9 +33,9 @@ def check_scores_samples(estimator):
 
 
 def sliced_params(X, fit_params, rows):
-    """Return the parameters of `fit` with weights of the rows of X cut to some of the rows.
+    """Return the parameters of `fit`, with sample weights cut to some rows of X.
 
-    Weights of pipeline steps (`step__sample_weight`) are weights too. Anything else stays as it is.
+    Weights of pipeline steps (`step__sample_weight`) are included. Anything else stays as it is.
     """
     sliced = dict(fit_params)
     for name, value in fit_params.items():
@@ -51,13 +51,14 @@ def _last_step(estimator):
 
 
 def _behind_steps(pipeline, name, method):
-    """Return a method of a pipeline's last step as one of rows before the pipeline."""
+    """Return a method of a pipeline's last step that takes rows as the pipeline does."""
     steps = pipeline[:-1] if len(pipeline.steps) > 1 else FunctionTransformer()
     if name != "reconstruct":
         return lambda X, *args, **kwargs: method(steps.transform(X), *args, **kwargs)
-    # In the units of X, as what comes from a pipeline's own inverse_transform.
-    take_back = steps.inverse_transform
-    return lambda X: take_back(method(steps.transform(X)))
+    # In the units of X, as what a pipeline's own inverse_transform returns. Bound here, so that a
+    # pipeline without one lacks the method instead of failing in it.
+    inverse_transform = steps.inverse_transform
+    return lambda X: inverse_transform(method(steps.transform(X)))
 
 
 class DelegatingMixin(DocumentationLinkMixin, OutlierMixin, BaseEstimator):
@@ -74,25 +75,25 @@ class DelegatingMixin(DocumentationLinkMixin, OutlierMixin, BaseEstimator):
         return vars(self).get("estimator_", self.estimator)
 
     def __getattr__(self, name):
-        # Only what this class lacks comes here. What fits or sets would go past this one.
+        # Only reached for what this class lacks. Methods that fit or set would bypass this class.
         if name.startswith(("_", "fit", "partial_fit", "set_")) or "estimator" not in vars(self):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return self._offered(name)
 
     def _offered(self, name):
-        """Return what the inner estimator has of a name, or raise AttributeError."""
+        """Return the inner estimator's attribute, or raise AttributeError."""
         inner = self._inner
         if not name.endswith("_"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        # A pipeline keeps the offset, the history and the network to its last step.
+        # A pipeline does not offer the offset, the history and the network of its last step.
         return getattr(inner if hasattr(inner, name) else _last_step(inner), name)
 
 
 class InnerDetectorMixin(DelegatingMixin):
     """Base class of those whose rows are the rows of the inner estimator.
 
-    They offer its methods as well, such as `reconstruct`. Those of a detector behind the steps of a
-    pipeline are given rows that went through these steps.
+    They also offer its methods, such as `reconstruct`. Those of a detector at the end of a pipeline
+    are given rows transformed by the steps before it.
     """
 
     def _offered(self, name):
@@ -164,7 +165,7 @@ class InnerDetectorMixin(DelegatingMixin):
 
     @available_if(_inner_has("transform"))
     def transform(self, X: ArrayLike) -> np.ndarray:
-        """Return what the inner estimator makes of each row, such as its latent code.
+        """Return the inner estimator's transform of each row, such as its latent code.
 
         Parameters
         ----------

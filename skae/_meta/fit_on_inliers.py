@@ -1,4 +1,4 @@
-"""Fitting any outlier detector on the rows labelled normal."""
+"""Fitting any outlier detector on the rows labeled normal."""
 
 from typing import Any, Self
 
@@ -16,15 +16,15 @@ from skae._warnings import warn
 
 
 class FitOnInliers(InnerDetectorMixin):
-    """Meta-estimator that fits an outlier detector on the rows labelled normal.
+    """Meta-estimator that fits an outlier detector on the rows labeled normal.
 
-    Around a pipeline, the scaler too sees normal rows only. Scoring is the inner estimator's; what
-    else it offers (`transform`, `reconstruct`, `offset_`, `history_`, ...) is offered here as well.
-    Behind a pipeline's steps the detector is given rows that went through them, and `reconstruct`
-    returns rows in the units of X.
+    Around a pipeline, the scaler too sees normal rows only. Scoring is the inner estimator's, and
+    whatever else it offers (`transform`, `reconstruct`, `offset_`, `history_`, ...) is offered here
+    too. The detector at the end of a pipeline is given rows transformed by the steps before it, and
+    `reconstruct` returns rows in the units of X.
 
-    Without y it fits on all rows. Whatever the labels in y are called, `predict` returns +1 for
-    inliers and -1 for outliers.
+    Without y it fits on all rows. Whatever the labels in y, `predict` returns +1 for inliers and -1
+    for outliers.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class FitOnInliers(InnerDetectorMixin):
             Weights; those of the normal rows are passed on.
         **fit_params : dict
             Passed on to the inner estimator's `fit`, with metadata routing as it was requested.
-            Weights of pipeline steps (`step__sample_weight`) are cut to the normal rows, anything
+            Weights of pipeline steps (`step__sample_weight`) are cut to the normal rows; anything
             else, such as `X_val`, is passed as it is.
 
         Returns
@@ -134,13 +134,13 @@ class FitOnInliers(InnerDetectorMixin):
         is_inlier = inlier_mask(y, self.inlier_label, self.outlier_label)
         if not is_inlier.any():
             raise ValueError(
-                f"No row is labelled normal: all {len(is_inlier)} labels in y stand for outliers."
+                f"No row is labeled normal: all {len(is_inlier)} labels in y stand for outliers."
             )
         rows = np.flatnonzero(is_inlier)
         return _safe_indexing(X, rows), sliced_params(X, fit_params, rows)
 
     def _check_rows_left_out(self, X):
-        """Check the rows that the inner estimator will not see as it would check them."""
+        """Check the rows that the inner estimator will not see, as it would check them."""
         first = _first_step(self.estimator)
         tags = get_tags(first)
         takes_columns = isinstance(first, ColumnTransformer) or hasattr(X, "columns")
@@ -161,7 +161,7 @@ class FitOnInliers(InnerDetectorMixin):
 
 
 def _first_step(estimator):
-    """Return what sees the data first: of a pipeline, the first step that does anything."""
+    """Return what sees the data first: in a pipeline, the first step that does anything."""
     for _, step in getattr(estimator, "steps", []):
         if step not in (None, "passthrough"):
             return _first_step(step)

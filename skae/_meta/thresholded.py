@@ -25,23 +25,23 @@ class ThresholdedOutlierDetector(OffsetMixin, InnerDetectorMixin):
     training again, put that into :class:`~sklearn.frozen.FrozenEstimator`.
 
     A detector reconstructs the rows it was trained on better than others, so a threshold from
-    their errors raises more false alarms than it promises. With `cv` the rule sees errors of rows
-    held out instead, each from a clone that was not trained on it.
+    their errors raises more false alarms than it promises. With `cv` the rule sees the errors of
+    held-out rows instead, each from a clone that was not trained on that row.
 
     Parameters
     ----------
     estimator : estimator
         An outlier detector with `score_samples`, or a pipeline that ends in one. It is cloned,
-        never changed; its own offset is not looked at.
+        never changed; its own offset is ignored.
     threshold : str, float or rule, default="mean_std"
         A rule of :mod:`skae.thresholds`, or the short name of one: "mean_std", "quantile",
         "median_mad", "iqr", "fpr" or "pot"; from labels "youden", "fbeta" or "min_cost". A
         float is the threshold itself, in the unit of minus `score_samples`. The parameters of a
         rule can be searched, as `threshold__k`.
-    cv : int, splitter or iterable of (train, test), default=None
+    cv : int, splitter, iterable of (train, test) or None, default=None
         How rows are held out for the rule, as in scikit-learn: an int is a number of folds,
-        stratified where the rule learns from labels. None takes the errors of the training rows.
-        The detector that is kept is fitted on all rows.
+        stratified if the rule learns from labels. None uses the errors of the training rows. The
+        detector that is kept is fitted on all rows.
     inlier_label, outlier_label : scalar, default="auto"
         What y calls normal rows, or the others; name at most one. "auto" is scikit-learn's coding:
         +1 for inliers, -1 for outliers. Read only by rules that learn from labels.
@@ -53,7 +53,7 @@ class ThresholdedOutlierDetector(OffsetMixin, InnerDetectorMixin):
     rule_ : rule
         The rule that set the threshold.
     offset_ : float
-        `decision_function` is `score_samples` minus this; minus the threshold.
+        `decision_function` is `score_samples` minus this. The threshold of the error is `-offset_`.
 
     See Also
     --------

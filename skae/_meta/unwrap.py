@@ -10,20 +10,19 @@ from skae._meta.delegation import InnerDetectorMixin
 
 
 def split_pipeline(estimator):
-    """Return what a row passes on its way to the detector inside, and that detector.
+    """Return the transformers before the detector inside, and that detector.
 
-    Pipelines, skae's meta-estimators, searches and frozen estimators are opened, whichever is in
-    whichever.
+    Pipelines, skae's meta-estimators, searches and frozen estimators are opened, in any nesting.
 
     Parameters
     ----------
     estimator : estimator
-        A fitted detector, or anything fitted with one inside.
+        A fitted detector, or anything fitted that contains one.
 
     Returns
     -------
     transforms : list of transformer
-        The fitted transformers before the detector, in the order in which X passes them.
+        The fitted transformers before the detector, in the order in which X passes through them.
     detector : estimator
         The detector; `estimator` itself where it is none of the above.
     """
@@ -52,7 +51,7 @@ def inner_of(estimator):
 
 
 def error_name(estimator):
-    """Return what the errors of a fitted detector (minus its scores) are called on an axis."""
+    """Return the axis label for the errors (minus the scores) of a fitted detector."""
     _, detector = split_pipeline(estimator)
     if not hasattr(detector, "reconstruction_error"):
         return f"error (minus score_samples of {type(detector).__name__})"
@@ -70,24 +69,24 @@ def transformed(transforms, X):
 
 
 def inverted(transforms, values):
-    """Return values from behind the transformers in the units before them."""
+    """Return transformed values in the units before the transformers."""
     for transform in reversed(transforms):
         values = transform.inverse_transform(values)
     return values
 
 
 def is_invertible(transforms, values):
-    """Tell whether what the transformers made of rows can be taken back to the rows' units.
+    """Tell whether transformed rows can be converted back to their original units.
 
     Having `inverse_transform` is not enough: SimpleImputer's may raise, FunctionTransformer's may
-    do nothing. One that deserves the name leads to rows that the transformers turn into the same
-    values again, even where the rows are not the first ones (PCA, clipping scalers).
+    do nothing. A real inverse leads to rows that are transformed into the same values again, even
+    if they are not the original rows (PCA, clipping scalers).
     """
     if not all(hasattr(transform, "inverse_transform") for transform in transforms):
         return False
     try:
         with warnings.catch_warnings():
-            # Only a trial: the rows come back without column names, a wrong inverse may overflow.
+            # Only a trial: the rows have lost their column names, and a wrong inverse may overflow.
             warnings.simplefilter("ignore")
             again = np.asarray(transformed(transforms, inverted(transforms, values)))
     except (AttributeError, NotImplementedError, TypeError, ValueError):
@@ -96,8 +95,8 @@ def is_invertible(transforms, values):
     return again.shape == values.shape and bool(np.all(np.abs(again - values) <= tolerance))
 
 
-def keeps_features_apart(transforms, values):
-    """Tell whether invertible transformers make each feature of one feature, at the same place.
+def is_feature_wise(transforms, values):
+    """Tell whether invertible transformers compute each feature from the one at its position.
 
     Scalers do; PCA does not.
     """
@@ -110,45 +109,45 @@ def keeps_features_apart(transforms, values):
             back, others_back = (np.asarray(inverted(transforms, v)) for v in (some, others))
             if back.shape != some.shape:
                 return False
-            # Any two features have numbers that differ in one binary digit: each pair is parted.
+            # The numbers of any two features differ in a binary digit: each pair is separated once.
             for digit in range(len(columns).bit_length()):
                 is_other = (columns >> digit) % 2 == 1
                 mixed = np.asarray(inverted(transforms, np.where(is_other, others, some)))
-                parted = np.where(is_other, others_back, back)
-                if not np.allclose(mixed, parted, rtol=1e-9, atol=0, equal_nan=True):
+                expected = np.where(is_other, others_back, back)
+                if not np.allclose(mixed, expected, rtol=1e-9, atol=0, equal_nan=True):
                     return False
     except (AttributeError, NotImplementedError, TypeError, ValueError):
         return False
     return True
 
 
-def taken_back(transforms, inputs, reconstruction, *, feature_by_feature=False):
-    """Take rows and their reconstructions back to the units before the transformers, if possible.
+def original_units(transforms, inputs, reconstruction, *, feature_by_feature=False):
+    """Convert rows and reconstructions back to the units before the transformers, if possible.
 
     Parameters
     ----------
     transforms : list of transformer
         As :func:`split_pipeline` returns them.
     inputs, reconstruction : array-like of shape (n_samples, n_features)
-        Rows as the detector sees them, and what it makes of them.
+        Rows as the detector sees them, and their reconstructions.
     feature_by_feature : bool, default=False
-        Whether each feature must stay what it was, as it does with scalers.
+        Whether each feature must remain the same one, as it does with scalers.
 
     Returns
     -------
     rows, reconstruction : ndarray, float64
-        Taken back, or as they were.
-    is_back : bool
-        Which of both.
+        Converted back, or unchanged.
+    is_inverted : bool
+        Which of the two.
     """
     inputs = np.asarray(inputs)
-    is_back = is_invertible(transforms, inputs)
+    is_inverted = is_invertible(transforms, inputs)
     if feature_by_feature:
-        is_back = is_back and keeps_features_apart(transforms, inputs)
+        is_inverted = is_inverted and is_feature_wise(transforms, inputs)
     pair = inputs, reconstruction
-    if is_back:
+    if is_inverted:
         pair = (inverted(transforms, values) for values in pair)
-    return *(np.asarray(values, dtype=np.float64) for values in pair), is_back
+    return *(np.asarray(values, dtype=np.float64) for values in pair), is_inverted
 
 
 def fitted_offset(estimator):

@@ -24,38 +24,38 @@ from skae._sklearn_compat import (
 
 
 class WindowedOutlierDetector(DelegatingMixin):
-    """Meta-estimator that scores each time step of a series by the windows that it lies in.
+    """Meta-estimator that scores each time step of a series by the windows that contain it.
 
     A row of X is a time step. The series is cut into overlapping windows, each of which is a row
-    for the estimator inside: `width` steps, one after the other, each with all its features. A
-    window never reaches across a gap, which `groups` name.
+    for the estimator inside: `width` consecutive steps, each with all its features. A window never
+    crosses a gap between `groups`.
 
     Parameters
     ----------
     estimator : estimator
         An outlier detector with `score_samples`, or a pipeline that ends in one. It is cloned,
-        never changed. For `architecture="conv1d"` its `input_shape` is `(width, n_features)`.
+        never changed. For "conv1d" and "lstm" its `input_shape` is `(width, n_features)`.
     width : int
         Time steps of a window.
     stride : int, default=1
-        Time steps from one window to the next, at most `width`. Where the last of a series' windows
-        would end before the series does, one more is scored that ends with it.
+        Time steps from one window to the next, at most `width`. If the last window would end
+        before the series does, one more is scored that ends with it.
     reduce : {"max", "mean"}, default="max"
-        The error of a time step is the largest, or the mean, of the errors of the windows in which
-        it lies. "max" misses least; "mean" tells more exactly where.
+        The error of a time step is the largest, or the mean, of the errors of the windows that
+        contain it. "max" misses least; "mean" locates outliers more exactly.
 
     Attributes
     ----------
     estimator_ : estimator
         The fitted clone of `estimator`, which judges windows.
     offset_ : float
-        That of the detector inside: with `reduce="max"` a time step is an outlier if any window in
-        which it lies is one. Another threshold is set by a rule for time steps, through
-        :class:`skae.ThresholdedOutlierDetector` around this.
+        That of the detector inside: with `reduce="max"` a time step is an outlier if any window
+        that contains it is one. To set a threshold for time steps by a rule, put this into
+        :class:`skae.ThresholdedOutlierDetector`.
     n_features_in_ : int
         Number of features of a time step seen during `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, where X has names that are all strings.
+        Names of the features, if X has column names that are all strings.
 
     See Also
     --------
@@ -63,18 +63,18 @@ class WindowedOutlierDetector(DelegatingMixin):
 
     Notes
     -----
-    A row's score depends on its neighbors, so rows must be given in their order and never alone.
-    Take splitters that keep the order, such as :class:`~sklearn.model_selection.TimeSeriesSplit`.
-    :class:`skae.FitOnInliers` would take rows out and join what is left: leave abnormal stretches
-    out yourself, and name what is left by `groups`.
+    A row's score depends on its neighbors, so rows must be given in order and never alone. Use
+    splitters that keep the order, such as :class:`~sklearn.model_selection.TimeSeriesSplit`.
+    :class:`skae.FitOnInliers` would take rows out and join the rest: leave abnormal stretches out
+    yourself, and tell the remaining ones apart by `groups`.
 
-    Windows overlap, so held-out windows that are drawn at random, as by `validation_fraction` or
-    by :class:`skae.ConformalOutlierDetector` inside, resemble the training windows too much. Hold
-    out a stretch of the series instead.
+    Windows overlap, so held-out windows drawn at random, by `validation_fraction` or
+    :class:`skae.ConformalOutlierDetector` inside, resemble the training windows too much. Hold out
+    a stretch of the series instead.
 
-    Windows are views of the series, of which memory holds some thousands at a time. `fit` gives
-    all of them to the estimator, without a copy too if there are no `groups`; what the estimator
-    does then, such as another dtype, is its own. A larger `stride` makes them fewer.
+    Windows are views of the series; scoring holds a few thousand in memory at a time. `fit` gives
+    all of them to the estimator, as a view too if there are no `groups`; the estimator may copy
+    them, for example to another dtype. A larger `stride` makes fewer windows.
 
     Examples
     --------
@@ -112,11 +112,11 @@ class WindowedOutlierDetector(DelegatingMixin):
         Parameters
         ----------
         X : array-like of shape (n_steps, n_features)
-            The series, best normal stretches of it only.
+            The series, ideally normal stretches only.
         y : Ignored
             Not used, present for API consistency by convention.
         groups : array-like of shape (n_steps,), default=None
-            What stretch each time step belongs to: where the value changes, there is a gap.
+            The stretch each time step belongs to: where the value changes, there is a gap.
 
         Returns
         -------
@@ -152,7 +152,7 @@ class WindowedOutlierDetector(DelegatingMixin):
         X : array-like of shape (n_steps, n_features)
             The series.
         groups : array-like of shape (n_steps,), default=None
-            What stretch each time step belongs to.
+            The stretch each time step belongs to.
 
         Returns
         -------
@@ -162,7 +162,7 @@ class WindowedOutlierDetector(DelegatingMixin):
         X, stretches = self._checked(X, groups)
         windows = _windows(X, self.width)
         starts = np.concatenate(
-            [_covering(start, stop, self.stride) for start, stop in self._starts(stretches)]
+            [_covering_starts(start, stop, self.stride) for start, stop in self._starts(stretches)]
         )
         errors = in_batches(lambda rows: -self.estimator_.score_samples(windows[rows]), starts)
         errors[np.isnan(errors)] = np.inf
@@ -176,7 +176,7 @@ class WindowedOutlierDetector(DelegatingMixin):
         X : array-like of shape (n_steps, n_features)
             The series.
         groups : array-like of shape (n_steps,), default=None
-            What stretch each time step belongs to.
+            The stretch each time step belongs to.
 
         Returns
         -------
@@ -192,7 +192,7 @@ class WindowedOutlierDetector(DelegatingMixin):
         X : array-like of shape (n_steps, n_features)
             The series.
         groups : array-like of shape (n_steps,), default=None
-            What stretch each time step belongs to.
+            The stretch each time step belongs to.
 
         Returns
         -------
@@ -212,7 +212,7 @@ class WindowedOutlierDetector(DelegatingMixin):
         y : Ignored
             Not used, present for API consistency by convention.
         groups : array-like of shape (n_steps,), default=None
-            What stretch each time step belongs to.
+            The stretch each time step belongs to.
 
         Returns
         -------
@@ -221,7 +221,7 @@ class WindowedOutlierDetector(DelegatingMixin):
         return self.fit(X, y, groups).predict(X, groups)
 
     def _checked(self, X, groups, reset=False) -> tuple[np.ndarray, np.ndarray]:
-        """Return the series as an array, and the first and last but one step of its stretches."""
+        """Return the series as an array, and the start and end (exclusive) of its stretches."""
         if self.stride > self.width:
             raise ValueError(
                 f"stride={self.stride} is larger than width={self.width}: time steps would lie in "
@@ -267,7 +267,7 @@ class WindowedOutlierDetector(DelegatingMixin):
     def _training_windows(self, X, stretches):
         windows = _windows(X, self.width)
         starts = [np.arange(start, stop, self.stride) for start, stop in self._starts(stretches)]
-        # One stretch is a view; of several, the windows that reach across a gap must be left out.
+        # One stretch is a view; with several, windows that cross a gap must be left out.
         return windows[:: self.stride] if len(starts) == 1 else windows[np.concatenate(starts)]
 
     def _starts(self, stretches):
@@ -275,11 +275,11 @@ class WindowedOutlierDetector(DelegatingMixin):
         return [(start, stop - self.width + 1) for start, stop in stretches]
 
     def _reduced(self, errors, starts, n_steps):
-        """Return the error of each step from those of the windows in which it lies."""
+        """Return the error of each step from those of the windows that contain it."""
         combine = np.maximum if self.reduce == "max" else np.add
         reduced = np.full(n_steps, -np.inf if self.reduce == "max" else 0.0)
         counts = np.zeros(n_steps)
-        # In each round every window has another step than all the rest.
+        # In each round no two windows update the same step.
         for step in range(self.width):
             reduced[starts + step] = combine(reduced[starts + step], errors)
             counts[starts + step] += 1
@@ -292,7 +292,7 @@ def _windows(X, width):
     return sliding_window_view(X.reshape(-1), width * n_features)[::n_features]
 
 
-def _covering(start, stop, stride):
+def _covering_starts(start, stop, stride):
     """Return the starts of windows that leave no step out: every `stride` steps, and the last."""
     starts = np.arange(start, stop, stride)
     return starts if starts[-1] == stop - 1 else np.append(starts, stop - 1)

@@ -1,4 +1,4 @@
-"""The named architectures, a record each. What builds one is the engine's module of that name."""
+"""The named architectures, one record each. The engine's module of that name builds one."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,20 +8,20 @@ from numbers import Real
 
 @dataclass(frozen=True)
 class Architecture:
-    """What there is to know of an architecture without building it.
+    """The properties of an architecture that is not built.
 
     Parameters
     ----------
     name : str
         As in `architecture=`, and the module of `skae._engines.keras.architectures` that builds it.
     auto_sizes : tuple of int
-        What `hidden_layer_sizes="auto"` stands for.
+        What `hidden_layer_sizes="auto"` means.
     is_of_signals : bool, default=False
         Whether it sees a row as (n_steps, n_channels), rather than in any shape.
     own_params : mapping of str to number, default={}
         What `architecture_params` may set, with the defaults.
     own_errors : tuple of str, default=()
-        What `error` may be beside the common names.
+        What `error` may be besides the common names.
     """
 
     name: str
@@ -36,9 +36,9 @@ class Architecture:
         Raises
         ------
         ValueError
-            If there is no parameter of a name.
+            If a name is unknown.
         TypeError
-            If a value is no finite number.
+            If a value is not a finite number.
         """
         given = dict(given or {})
         if unknown := sorted(set(given) - set(self.own_params)):
@@ -52,7 +52,7 @@ class Architecture:
         return {**self.own_params, **given}
 
     def check_input_shape(self, shape: tuple[int, ...], n_features: int) -> None:
-        """Refuse a layout of rows that the architecture cannot take."""
+        """Reject a layout of rows that the architecture cannot handle."""
         if self.is_of_signals and len(shape) != 2:
             raise ValueError(
                 f"architecture={self.name!r} sees a row as (n_steps, n_channels), but got "
@@ -76,7 +76,7 @@ ARCHITECTURES = {
         ),
     )
 }
-# Of the ensemble, and not to be chosen by name.
+# For the ensemble only: cannot be chosen by name.
 DENSE_MEMBERS = Architecture("dense_members", (128, 64))
 
 

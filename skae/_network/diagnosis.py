@@ -1,4 +1,4 @@
-"""What a trained network shows of having learned nothing."""
+"""Warnings about a network that has learned nothing."""
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -6,12 +6,12 @@ from sklearn.exceptions import ConvergenceWarning
 from skae._warnings import warn
 
 _MAX_ROWS = 4096
-_SURELY_LEARNED = 0.5
+_LEARNED_RATIO = 0.5
 _ADVICE = "Try more epochs, another learning_rate, or scaled data."
 
 
 def warn_if_useless(scorer, X, errors):
-    """Warn of a network that does no better than the mean, or whose latent layer is dead.
+    """Warn about a network that does no better than the mean, or whose latent layer is dead.
 
     Parameters
     ----------
@@ -24,18 +24,18 @@ def warn_if_useless(scorer, X, errors):
     """
     rows = slice(None, None, 1 + len(X) // _MAX_ROWS)
     network = scorer.model
-    X, reached = X[rows].astype(network.dtype, copy=False), errors[rows].mean()
+    X, error = X[rows].astype(network.dtype, copy=False), errors[rows].mean()
     mean = np.tile(X.mean(axis=0, dtype=np.float64), (len(X), 1))
-    of_the_mean = scorer.errors_of(X, mean).mean()
-    if of_the_mean == 0:
+    error_of_mean = scorer.errors_of(X, mean).mean()
+    if error_of_mean == 0:
         return
-    # With one code for all rows it would be no better than the mean: no need to run the encoder.
-    if reached < _SURELY_LEARNED * of_the_mean:
+    # With one code for all rows it could not beat the mean: no need to run the encoder.
+    if error < _LEARNED_RATIO * error_of_mean:
         return
-    if reached >= of_the_mean:
+    if error >= error_of_mean:
         _warn(
             "The network reconstructs the rows no better than their mean does (error "
-            f"{reached:.4g}, that of the mean {of_the_mean:.4g})."
+            f"{error:.4g}, that of the mean {error_of_mean:.4g})."
         )
     if network.code_shape is not None and not np.ptp(network.forward.encode(X), axis=0).any():
         _warn(

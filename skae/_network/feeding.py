@@ -2,13 +2,13 @@
 
 import numpy as np
 
-# An array of no more bytes, in float32, is held as one tensor through the training.
+# An array of at most this size, in float32, is kept as one tensor during training.
 MAX_BYTES_AT_ONCE = 64 * 2**20
 _BYTES_PER_CHUNK = 32 * 2**20
 _BYTES_PER_BLOCK = 2**20
 
 
-class RowsOf:
+class RowSubset:
     """Some rows of an array, read when a slice of them is asked for."""
 
     def __init__(self, X, rows):
@@ -23,19 +23,19 @@ class RowsOf:
 
 
 class Feed:
-    """Rows of an array, handed over in float32 and laid out as a network takes them.
+    """Rows of an array, in float32 and laid out for a network.
 
     Parameters
     ----------
     X : ndarray of shape (n_samples, n_features)
         Of any real dtype.
     layout : Layout
-        How rows are laid out for the network; several members take the rows each in an order of
-        its own.
+        How rows are laid out for the network; each of several members takes the rows in an order
+        of its own.
     rows : ndarray of int, default=None
-        The rows that are meant, ascending; all of them by default.
+        The rows to feed, ascending; all of them by default.
     sample_weight : ndarray of shape (n_samples,), float32, default=None
-        What each row of `X` counts for.
+        How much each row of `X` counts.
     """
 
     def __init__(self, X, layout, rows=None, sample_weight=None):
@@ -66,7 +66,7 @@ class Feed:
         return np.stack(orders, axis=1)
 
     def chunks(self, batch_size):
-        """Yield slices that cover all rows, each of whole batches but the last."""
+        """Yield slices that cover all rows, each of whole batches except the last."""
         n_rows = self._rows_per_chunk(batch_size)
         for start in range(0, self.n_rows, n_rows):
             yield slice(start, min(start + n_rows, self.n_rows))
@@ -74,8 +74,8 @@ class Feed:
     def shuffled_chunks(self, generator, batch_size):
         """Yield pairs: the positions of a chunk's rows, ascending, and their order in training.
 
-        Of many rows, blocks of neighbors, which are read fast, come in random order, and the rows
-        of a chunk of blocks are shuffled among each other.
+        With many rows, blocks of neighboring rows, which are fast to read, come in random order,
+        and the rows within a chunk of blocks are shuffled.
         """
         if self.at_once:
             yield slice(None), self.shuffled(generator, self.n_rows)

@@ -1,8 +1,7 @@
 """A trained network as plain data: how it is built, how rows are laid out for it, its weights.
 
-The arrays are the truth. Live models are built from them when first asked for and are never
-pickled, so that a pickle's bytes depend on nothing but the network, and loading one needs no
-TensorFlow.
+The arrays are authoritative. Live models are built from them on first use and are never pickled,
+so that the bytes of a pickle depend only on the network, and loading one needs no TensorFlow.
 """
 
 import numpy as np
@@ -12,7 +11,7 @@ from skae._engines.keras import forward as keras_engine
 
 
 class Network:
-    """A trained network, whichever engine computes with it.
+    """A trained network, independent of the engine that computes with it.
 
     Parameters
     ----------
@@ -28,7 +27,7 @@ class Network:
         Whether it shows a decoder.
     """
 
-    # What rows are turned into before they are reconstructed, and compared.
+    # Rows are converted to it before they are reconstructed and compared.
     dtype = np.float32
 
     def __init__(self, blueprint, layout, weights, code_shape, has_decoder):
@@ -52,10 +51,10 @@ class Network:
 
     @property
     def public(self):
-        """A Keras model from the same arrays, and its halves, to look at or to change."""
+        """A Keras model from the same arrays, and its halves, to inspect or change."""
         if "public" not in self._live:
-            parts = (self.blueprint, self.layout, self.weights)
-            self._live["public"] = keras_engine.public_models(*parts)
+            arguments = (self.blueprint, self.layout, self.weights)
+            self._live["public"] = keras_engine.public_models(*arguments)
         return self._live["public"]
 
     @property
@@ -74,7 +73,7 @@ class Network:
 
 
 def join_histories(before, after):
-    """Append one history to another; a curve that one of them lacks is NaN there."""
+    """Append one history to another; a curve missing from one of them is NaN there."""
     lengths = [len(before["loss"]), len(after["loss"])]
     return {
         name: [

@@ -14,9 +14,9 @@ from skae._errors import (
     row_errors,
 )
 
-# How many rows are reconstructed at once, and by how many threads, where the model does not say.
+# Rows reconstructed at once, and by how many threads, unless the model says otherwise.
 _DEFAULT_BATCHING = (8192, 1)
-# Rows that tell what the errors of all are like.
+# Rows enough to represent the errors of all.
 _MAX_SAMPLE = 4096
 
 
@@ -36,8 +36,8 @@ class Scorer:
     Attributes
     ----------
     member_weights : ndarray of shape (n_members,)
-        What the errors of each member are multiplied by to bring them to a common scale: then
-        each has the same mean error over the rows given to `fit`. One for a model that is one.
+        Factors that bring the members' errors to a common scale, on which each has the same mean
+        error over the rows given to `fit`. A single model has the factor one.
     mean_feature_errors : ndarray of shape (n_features,)
         Mean error of each feature over the rows given to `fit`.
     """
@@ -69,7 +69,7 @@ class Scorer:
         return _without_nan(_mean_of(list(self.member_weights[:, None] * rows)))
 
     def row_errors(self, X):
-        """Return the error of each row, float64; infinity where it is no number."""
+        """Return the error of each row, float64; infinity where it is NaN."""
         return self._in_batches(lambda rows: _mean_of(self._by_member(row_errors, rows)), X)
 
     def member_errors(self, X):
@@ -81,7 +81,7 @@ class Scorer:
         return self._in_batches(lambda rows: _mean_of(self._by_member(feature_errors, rows)), X)
 
     def reconstruct(self, X):
-        """Return what the model, or its members on average, make of each row."""
+        """Return the reconstruction of each row, the mean over members if there are several."""
 
         def mean(rows):
             found = self.model.forward.reconstruct(self._rows(rows))
@@ -90,7 +90,7 @@ class Scorer:
         return in_batches(mean, X, self.model.forward.batching)
 
     def errors_of(self, X, reconstruction):
-        """Return the error that each row would have with a reconstruction from elsewhere."""
+        """Return the error that each row would have with another reconstruction."""
         X = self._rows(X)
         return _mean_of(
             [
@@ -104,7 +104,7 @@ class Scorer:
         return _without_nan(in_batches(lambda rows: errors_of_rows(self._rows(rows)), X, batching))
 
     def _by_member(self, measure, X):
-        """Return what a measure says of rows for each member, on the common scale."""
+        """Return a measure of rows for each member, on the common scale."""
         return [
             weight * measure(error, X, member)
             for weight, error, member in zip(
@@ -113,7 +113,7 @@ class Scorer:
         ]
 
     def _reconstructions(self, X):
-        """Return a list with what each member makes of the rows."""
+        """Return a list with the reconstructions by each member."""
         if needs_draws(self.error):
             return [self.model.forward.draws(X)]
         found = self.model.forward.reconstruct(X)
@@ -126,13 +126,13 @@ class Scorer:
 
 
 def in_batches(function, X, batching=_DEFAULT_BATCHING):
-    """Return what a function makes of the rows of X, called with so many as fit in memory.
+    """Return a function of the rows of X, called with as many as fit in memory.
 
     Parameters
     ----------
     function : callable
         From an array of rows to an array with as many.
-    X : array or RowsOf
+    X : array or RowSubset
         The rows.
     batching : tuple of int
         How many rows to give at once, and how many threads may do so.
@@ -150,7 +150,7 @@ def in_batches(function, X, batching=_DEFAULT_BATCHING):
 
 
 def evenly_spaced(X):
-    """Return so many rows of X, evenly spaced, as tell what its errors are like."""
+    """Return enough rows of X, evenly spaced, to represent its errors."""
     return X[:: 1 + (len(X) - 1) // _MAX_SAMPLE]
 
 

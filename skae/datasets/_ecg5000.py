@@ -30,11 +30,11 @@ _CSV_NAME = "ecg5000.csv"
 _CSV_SHAPE = (4998, _N_TIMES + 1)
 _CSV_FIRST_ROW = (-0.11252183, -2.8272038, -3.7738969, -4.3497511, -4.376041)
 
-# `sklearn.datasets.fetch_file` is not used: it waits without end on a server that hangs, and,
-# as no checksum of the CSV is published, it would put a wrong file in place before we see it.
-_SILENCE_SECONDS = 30.0
-_TOTAL_SECONDS = 300.0
-_LARGEST_DOWNLOAD = 64 * 2**20
+# `sklearn.datasets.fetch_file` is not used: it waits forever for a server that hangs, and, since no
+# checksum of the CSV is published, it would save a wrong file before we can check it.
+_MAX_SILENCE_SECONDS = 30.0
+_MAX_TOTAL_SECONDS = 300.0
+_MAX_DOWNLOAD_BYTES = 64 * 2**20
 
 _DESCR = """ECG5000 heartbeats
 ------------------
@@ -75,32 +75,32 @@ def fetch_ecg5000(
     n_retries: int = 3,
     delay: float = 1.0,
 ) -> Any:
-    """Load the ECG5000 heartbeats, downloading them where there is no copy.
+    """Load the ECG5000 heartbeats, downloading them if there is no copy.
 
-    Looked for in this order: ``ecg5000.npz`` in the folder that the environment variable
-    ``SKAE_DATA`` names, where it is set (5,000 beats); the copy that an earlier download left
-    in `data_home` (4,998 of the same beats); the web (about 8 MB).
+    Sources, in this order: ``ecg5000.npz`` in the folder that the environment variable
+    ``SKAE_DATA`` names, if it is set (5,000 beats); the copy of an earlier download in
+    `data_home` (4,998 of the same beats); the web (about 8 MB).
 
     Parameters
     ----------
     data_home : str or path-like, default=None
-        Folder that holds scikit-learn's data sets; the copy lies in its subfolder ``skae``.
+        Folder that holds scikit-learn's data sets; the copy is in its subfolder ``skae``.
         None means that of :func:`sklearn.datasets.get_data_home`.
 
     download_if_missing : bool, default=True
-        If False, raise an OSError where there is no local copy.
+        If False, raise an OSError if there is no local copy.
 
     return_X_y : bool, default=False
-        If True, return ``(data, target)`` in place of the Bunch.
+        If True, return ``(data, target)`` instead of the Bunch.
 
     as_frame : bool, default=False
         If True, the data are a pandas DataFrame and the target is a Series.
 
     n_retries : int, default=3
-        How often to try again after an error of the network or the server.
+        How often to retry after a network or server error.
 
     delay : float, default=1.0
-        Seconds between two tries.
+        Seconds between two attempts.
 
     Returns
     -------
@@ -108,8 +108,8 @@ def fetch_ecg5000(
         With the attributes:
 
         data : {ndarray, DataFrame} of shape (n_samples, 140), float32
-            One heartbeat a row, each scaled to mean 0 and standard deviation 1 as published,
-            so without a unit. 5,000 rows from ``SKAE_DATA``, 4,998 from the download.
+            One heartbeat per row, each scaled to mean 0 and standard deviation 1 as published,
+            and so without a unit. 5,000 rows from ``SKAE_DATA``, 4,998 from the download.
         target : {ndarray, Series} of shape (n_samples,), int64
             +1 for a normal beat, -1 for an abnormal one.
         feature_names : list of str
@@ -137,13 +137,13 @@ def fetch_ecg5000(
 
     See Also
     --------
-    make_heartbeats : Artificial heartbeats, where there is no data and no network.
+    make_heartbeats : Artificial heartbeats, which need neither data nor a network.
 
     Notes
     -----
-    The rows from ``SKAE_DATA`` come sorted by label, normal ones first: shuffle or stratify
-    whatever splits them. A download is checked before it is saved, so that one that fails
-    leaves no file behind.
+    The rows from ``SKAE_DATA`` are sorted by label, normal ones first: shuffle or stratify when
+    splitting them. A download is checked before it is saved, so that a failed one leaves no file
+    behind.
 
     References
     ----------
@@ -195,60 +195,65 @@ def _as_bunch(rows, as_frame):
 
 
 def _read_npz(path):
-    mend = (
+    how_to_fix = (
         f"Copy {_NPZ_NAME} into the folder that the environment variable {_ENVIRONMENT_VARIABLE} "
         "names, or unset the variable to use the cached copy or the download."
     )
     if not path.is_file():
-        raise FileNotFoundError(f"{_ENVIRONMENT_VARIABLE} is set, but there is no {path}. {mend}")
+        raise FileNotFoundError(
+            f"{_ENVIRONMENT_VARIABLE} is set, but there is no {path}. {how_to_fix}"
+        )
     content = path.read_bytes()
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256 != _NPZ_SHA256:
-        raise ValueError(f"{path}: expected the sha256 {_NPZ_SHA256}, found {sha256}. {mend}")
+        raise ValueError(f"{path}: expected the sha256 {_NPZ_SHA256}, found {sha256}. {how_to_fix}")
     with np.load(BytesIO(content), allow_pickle=False) as arrays:
         data, is_normal = arrays["X"], arrays["y"] == 1
     found = (data.shape, np.bincount(is_normal).tolist())
     if found != _NPZ_SHAPE_AND_COUNTS:
         raise ValueError(
             f"{path}: expected the shape and the numbers of abnormal and normal rows "
-            f"{_NPZ_SHAPE_AND_COUNTS}, found {found}. {mend}"
+            f"{_NPZ_SHAPE_AND_COUNTS}, found {found}. {how_to_fix}"
         )
     return _Rows(data, is_normal, f"{_ENVIRONMENT_VARIABLE}: {path}")
 
 
 def _read_or_download(path, download_if_missing, n_retries, delay):
     if path.is_file():
-        mend = "Delete that file to download it again."
-        return _parse_csv(path.read_bytes(), f"cache: {path}", mend)
+        how_to_fix = "Delete that file to download it again."
+        return _parse_csv(path.read_bytes(), f"cache: {path}", how_to_fix)
     if not download_if_missing:
         raise OSError(
             f"Data not found: there is no {path}, and `download_if_missing` is False. Set it to "
             f"True, or set {_ENVIRONMENT_VARIABLE} to a folder that holds {_NPZ_NAME}."
         )
     content = _download(n_retries, delay)
-    mend = "Nothing was saved. Another server, such as a proxy's login page, may have answered."
-    rows = _parse_csv(content, f"download: {_URL}", mend)
+    how_to_fix = (
+        "Nothing was saved. Another server, such as a proxy's login page, may have answered."
+    )
+    rows = _parse_csv(content, f"download: {_URL}", how_to_fix)
     _write_atomically(path, content)
     return rows
 
 
-def _parse_csv(content, source, mend):
+def _parse_csv(content, source, how_to_fix):
     try:
         lines = content.decode("ascii").splitlines()
         table = np.array([line.split(",") for line in lines], dtype=np.float32)
     except ValueError as error:
         raise ValueError(
             f"{source}: expected a CSV of {_CSV_SHAPE[0]} rows of {_CSV_SHAPE[1]} numbers, found "
-            f"{len(content)} bytes that begin {content[:40]!r} and do not parse as one. {mend}"
+            f"{len(content)} bytes that begin {content[:40]!r} and do not parse as one. "
+            f"{how_to_fix}"
         ) from error
     difference = _difference_from_ecg5000(table)
     if difference:
-        raise ValueError(f"{source}: {difference}. {mend}")
+        raise ValueError(f"{source}: {difference}. {how_to_fix}")
     return _Rows(table[:, :-1].copy(), table[:, -1] == 1, source)
 
 
 def _difference_from_ecg5000(table):
-    """Say what was expected and what came, or return an empty string."""
+    """Return what was expected and what was found, or an empty string."""
     if table.shape != _CSV_SHAPE:
         return f"expected rows and columns {_CSV_SHAPE}, found {table.shape}"
     if not np.all(np.isfinite(table)):
@@ -259,8 +264,8 @@ def _difference_from_ecg5000(table):
     beginning = table[0, : len(_CSV_FIRST_ROW)]
     if table[0, -1] != 1 or not np.allclose(beginning, _CSV_FIRST_ROW, rtol=1e-6, atol=0):
         return (
-            f"expected a first row that begins {list(_CSV_FIRST_ROW)} and is labelled 1.0, "
-            f"found {beginning.tolist()} labelled {table[0, -1]}"
+            f"expected a first row that begins {list(_CSV_FIRST_ROW)} and is labeled 1.0, "
+            f"found {beginning.tolist()} labeled {table[0, -1]}"
         )
     return ""
 
@@ -286,7 +291,7 @@ def _is_refusal(error):
 
 def _download_once():
     try:
-        response = urlopen(_URL, timeout=_SILENCE_SECONDS)
+        response = urlopen(_URL, timeout=_MAX_SILENCE_SECONDS)
     except HTTPError as error:
         # This exception is also the server's answer, and holds its connection open.
         error.close()
@@ -301,15 +306,15 @@ def _download_once():
 
 def _read_within_limits(response):
     content = bytearray()
-    deadline = time.monotonic() + _TOTAL_SECONDS
-    # `read1` returns whatever came; `read` would wait for a full block, on a server that
-    # trickles far beyond the deadline.
+    deadline = time.monotonic() + _MAX_TOTAL_SECONDS
+    # `read1` returns what has arrived; `read` would wait for a full block, with a slow server far
+    # beyond the deadline.
     while block := response.read1(2**16):
         content += block
-        if len(content) > _LARGEST_DOWNLOAD:
-            raise OSError(f"expected about 8 MB, but more than {_LARGEST_DOWNLOAD} bytes came")
+        if len(content) > _MAX_DOWNLOAD_BYTES:
+            raise OSError(f"expected about 8 MB, but more than {_MAX_DOWNLOAD_BYTES} bytes came")
         if time.monotonic() > deadline:
-            raise TimeoutError(f"only {len(content)} bytes came in {_TOTAL_SECONDS} seconds")
+            raise TimeoutError(f"only {len(content)} bytes came in {_MAX_TOTAL_SECONDS} seconds")
     return bytes(content)
 
 

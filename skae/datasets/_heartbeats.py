@@ -18,8 +18,8 @@ class _Waves(NamedTuple):
     heights: np.ndarray
 
 
-# The two waves after T are ours, of height 0 in a normal beat: they lift the ST segment and
-# notch the QRS complex.
+# The two waves after T are our additions, of height 0 in a normal beat: they lift the ST segment
+# and notch the QRS complex.
 _P, _Q, _R, _S, _T, _ST, _NOTCH = range(7)
 
 _PUBLISHED_A = np.array([1.2, -5.0, 30.0, -7.5, 0.75, 0.0, 0.0])
@@ -55,7 +55,7 @@ def make_heartbeats(
     Normal beats differ in heart rate, in the timing, width and height of their waves, and by
     baseline wander and noise. Abnormal ones are, in equal parts on average, premature
     ventricular beats, premature atrial beats, bundle branch blocks, ST elevations or
-    depressions, and T inversions, each from mild to plain.
+    depressions, and T inversions, each from mild to obvious.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def make_heartbeats(
     Returns
     -------
     X : ndarray of shape (n_samples, 140), float64
-        One beat a row, in millivolts: one cycle in equal steps of phase, the R wave of
+        One beat per row, in millivolts: one cycle in equal steps of phase, the R wave of
         about 1 mV near the middle.
 
     y : ndarray of shape (n_samples,), int64
@@ -81,7 +81,7 @@ def make_heartbeats(
     Raises
     ------
     InvalidParameterError
-        If a parameter is of a wrong type or out of range; it is a ValueError.
+        If a parameter has the wrong type or is out of range; it is a ValueError.
 
     See Also
     --------
@@ -102,8 +102,8 @@ def make_heartbeats(
               \exp(-\Delta\theta_i^2 / (2 b_i^2)),
 
     here divided by the R wave's :math:`a b^2 / \omega`, so that R is 1 mV high. How beats vary
-    and what makes them abnormal is not from the article: the figures were chosen to look right
-    and to be neither trivial nor hopeless to tell apart. No clinical conclusion follows.
+    and what makes them abnormal is not from the article: the figures were chosen to look realistic
+    and to be neither trivial nor impossible to tell apart. They allow no clinical conclusions.
 
     References
     ----------
@@ -149,23 +149,23 @@ def make_ecg_strip(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Make a long artificial electrocardiogram with a few abnormal beats in it.
 
-    The beats are those of :func:`make_heartbeats`, of one patient: they differ less from each other
-    than beats of many. The heart rate changes with breathing, the baseline wanders, and premature
-    beats come early and are followed by a pause.
+    The beats are those of :func:`make_heartbeats`, from one patient: they differ less from each
+    other than the beats of many. The heart rate changes with breathing, the baseline wanders, and
+    premature beats come early and are followed by a pause.
 
     Parameters
     ----------
     duration : float, default=600.0
-        Of the strip, in seconds.
+        Length of the strip, in seconds.
 
     sampling_rate : float, default=125.0
-        Samples a second, at least 20.
+        Samples per second, at least 20.
 
     heart_rate : float, default=70.0
-        Beats a minute, on average.
+        Beats per minute, on average.
 
     anomaly_share : float, default=0.02
-        Share of abnormal beats, within [0, 0.3]. There is always a normal one between two of them.
+        Share of abnormal beats, within [0, 0.3]. Between two of them there is always a normal one.
 
     random_state : int, RandomState instance or None, default=None
         Pass an int for the same strip each time.
@@ -176,17 +176,17 @@ def make_ecg_strip(
         The voltage in millivolts, ``round(duration * sampling_rate)`` samples.
 
     y : ndarray of shape (n_steps,), int64
-        -1 from half-way between the R wave before an abnormal beat and its own to half-way to the
+        -1 from halfway between the previous R wave and that of an abnormal beat to halfway to the
         next, +1 elsewhere.
 
     Raises
     ------
     InvalidParameterError
-        If a parameter is of a wrong type or out of range; it is a ValueError.
+        If a parameter has the wrong type or is out of range; it is a ValueError.
 
     See Also
     --------
-    make_heartbeats : Single beats, and what they are made by.
+    make_heartbeats : Single beats, and how they are made.
     skae.WindowedOutlierDetector : Finds the abnormal ones.
 
     Examples
@@ -209,7 +209,9 @@ def make_ecg_strip(
     cycles = 60 / heart_rate / rate
     peaks = np.cumsum(cycles) - cycles[:2].sum()
     kind = np.full(n_beats, -1)
-    abnormal = _apart(np.flatnonzero((peaks > 0) & (peaks < duration)), anomaly_share, random_state)
+    abnormal = _non_adjacent(
+        np.flatnonzero((peaks > 0) & (peaks < duration)), anomaly_share, random_state
+    )
     kind[abnormal] = random_state.randint(len(_ABNORMALITIES), size=len(abnormal))
     is_premature = np.isin(kind, [_ABNORMALITIES.index(premature) for premature in _PREMATURE])
     peaks = peaks - is_premature * random_state.uniform(0.15, 0.35, n_beats) * cycles
@@ -222,8 +224,8 @@ def make_ecg_strip(
     return voltage[:, None], np.where(kind[beat] < 0, 1, -1).astype(np.int64)
 
 
-def _apart(candidates, share, random_state):
-    """Draw a share of the candidates, no two of them neighbours."""
+def _non_adjacent(candidates, share, random_state):
+    """Draw a share of the candidates, no two of them adjacent."""
     n_drawn = round(share * len(candidates))
     drawn = random_state.choice(len(candidates) - n_drawn + 1, n_drawn, replace=False)
     return candidates[np.sort(drawn) + np.arange(n_drawn)]
@@ -254,15 +256,15 @@ def _waves_of_kind(kind, random_state, **variation):
 
 
 def _normal_waves(n_beats, random_state, rate=None, spread=1.0):
-    """Return waves that differ from beat to beat, `spread` times as much as the beats of many."""
+    """Return waves that vary from beat to beat, `spread` times as much as between patients."""
     shape = (n_beats, len(_ANGLES))
     if rate is None:
         rate = np.exp(0.15 * random_state.standard_normal((n_beats, 1)))
     cut = 0.04 * spread * random_state.standard_normal((n_beats, 1))
-    strays = (spread * random_state.standard_normal(shape) for _ in range(3))
-    angles = _ANGLES * rate**_ANGLE_POWERS + cut + 0.015 * next(strays)
-    widths = _WIDTHS * rate**_WIDTH_POWER * np.exp(0.06 * next(strays))
-    heights = _HEIGHTS * np.exp(_HEIGHT_SPREADS * next(strays))
+    noise = (spread * random_state.standard_normal(shape) for _ in range(3))
+    angles = _ANGLES * rate**_ANGLE_POWERS + cut + 0.015 * next(noise)
+    widths = _WIDTHS * rate**_WIDTH_POWER * np.exp(0.06 * next(noise))
+    heights = _HEIGHTS * np.exp(_HEIGHT_SPREADS * next(noise))
     return _Waves(angles, widths, heights)
 
 
@@ -276,7 +278,7 @@ def _voltages(waves, random_state):
 
 
 def _baseline_wander(phase, n_beats, random_state):
-    """Move the baseline, as breathing does, by a sine of which a beat sees a quarter or so."""
+    """Move the baseline, as breathing does, by a sine; a beat spans about a quarter of it."""
     amplitude = 0.04 * random_state.standard_normal((n_beats, 1))
     frequency = random_state.uniform(0.15, 0.4, size=(n_beats, 1))
     start = random_state.uniform(0, 2 * np.pi, size=(n_beats, 1))
@@ -284,7 +286,7 @@ def _baseline_wander(phase, n_beats, random_state):
 
 
 def _scaled(values, factors):
-    """Multiply the columns, given by wave, by a number or by one number a beat."""
+    """Multiply the columns, given by wave, by a number or by one number per beat."""
     values = values.copy()
     for wave, factor in factors.items():
         values[:, wave] *= factor

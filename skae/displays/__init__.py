@@ -1,4 +1,4 @@
-"""Displays: pictures of a detector that hand back their numbers by `frame()`."""
+"""Displays: plots of a detector that return their numbers from `frame()`."""
 
 from skae.displays.comparison import DetectorComparisonDisplay
 from skae.displays.detection_curve import DetectionCurveDisplay

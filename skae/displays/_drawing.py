@@ -1,4 +1,4 @@
-"""What the displays draw with: matplotlib, imported when first needed, and a few colours."""
+"""Drawing helpers: matplotlib, imported on first use, and a few colors."""
 
 from typing import TYPE_CHECKING
 
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# From the palette of Okabe and Ito, which colour-blind readers can tell apart.
+# From the palette of Okabe and Ito, which color-blind readers can tell apart.
 BLUE = "#0072B2"
 VERMILION = "#D55E00"
 
@@ -20,7 +20,7 @@ def import_pyplot(caller):
     except ImportError as error:
         raise ImportError(
             f"{caller} needs matplotlib to draw: pip install skae[plot]. "
-            "Its numbers can be had without, by frame()."
+            "Its numbers are available without it, from frame()."
         ) from error
     return plt
 
@@ -38,7 +38,7 @@ def figure_and_axes(ax, caller) -> "tuple[Figure, Axes]":
 
 
 def given_axes(ax, shape, caller):
-    """Return the user's axes as an array, those of a row in a line, or say how many it takes."""
+    """Return the user's axes as an array, one line per row, or say how many are needed."""
     n_rows, n_columns = shape
     axes = np.array(ax, dtype=object)
     if axes.size != n_rows * n_columns or not all(hasattr(a, "plot") for a in axes.flat):
@@ -49,21 +49,21 @@ def given_axes(ax, shape, caller):
     return axes.reshape(shape)
 
 
-def ink(ax):
-    """Return the colour of the axes' own words, which stands out from any background."""
+def text_color(ax):
+    """Return the text color of the axes, which stands out from any background."""
     return ax.xaxis.label.get_color()
 
 
 def draw_threshold(ax, threshold, remark=""):
-    """Draw a threshold of errors, which are on the horizontal axis; None where there is none."""
+    """Draw a threshold of the errors on the horizontal axis, unless it is None."""
     if threshold is None:
         return None
     label = f"threshold {threshold:.4g}{remark}"
-    return ax.axvline(threshold, color=ink(ax), linestyle="--", label=label)
+    return ax.axvline(threshold, color=text_color(ax), linestyle="--", label=label)
 
 
 def line_style(style, kwargs):
-    """Return the style of a line: the user's wishes go first, under whichever name."""
+    """Return the style of a line: the user's own takes precedence, under either name."""
     from matplotlib.cbook import normalize_kwargs
     from matplotlib.lines import Line2D
 
@@ -71,8 +71,8 @@ def line_style(style, kwargs):
     return {**style, **normalize_kwargs(kwargs, Line2D)}
 
 
-def scatter_wishes(kwargs):
-    """Return what the user wants of points, each by matplotlib's first name for it."""
+def scatter_style(kwargs):
+    """Return the user's style for points, under matplotlib's canonical names."""
     from matplotlib.cbook import normalize_kwargs
     from matplotlib.collections import PathCollection
 
@@ -80,21 +80,21 @@ def scatter_wishes(kwargs):
     return {name: value for name, value in given.items() if value is not None}
 
 
-def names_colour(wishes):
-    """Tell whether the user wants a colour for the points."""
-    return not {"c", "color", "facecolor"}.isdisjoint(wishes)
+def sets_color(user_style):
+    """Tell whether the user sets a color for the points."""
+    return not {"c", "color", "facecolor"}.isdisjoint(user_style)
 
 
-def scatter(ax, points, rows, style, wishes):
-    """Draw some rows of points: the user's wishes go first, those for each row to its row."""
-    if "c" in wishes:  # which matplotlib does not take beside "color"
+def scatter(ax, points, rows, style, user_style):
+    """Draw some rows of points; the user's style takes precedence, row by row where it has rows."""
+    if "c" in user_style:  # which matplotlib does not accept together with "color"
         style = {name: value for name, value in style.items() if name != "color"}
-    wishes = {name: _of_rows(value, rows, len(points)) for name, value in wishes.items()}
-    return ax.scatter(*points[rows].T, **style | wishes)
+    user_style = {name: _of_rows(value, rows, len(points)) for name, value in user_style.items()}
+    return ax.scatter(*points[rows].T, **style | user_style)
 
 
 def _of_rows(value, rows, n_rows):
-    # A tuple is one colour.
+    # A tuple is one color.
     if isinstance(value, (str, tuple)) or np.ndim(value) == 0 or len(value) != n_rows:
         return value
     return np.asarray(value)[rows]

@@ -1,4 +1,4 @@
-"""What several displays ask of rows: their errors, the threshold, their classes and names."""
+"""What several displays need of rows: errors, threshold, classes and labels."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ from skae._labels import inlier_mask
 from skae._sklearn_compat import check_array, column_or_1d
 from skae.displays._drawing import BLUE, VERMILION
 
-# A linear axis shows such errors as one lump: its far end belongs to a few rows.
+# On a linear axis, errors with such a tail are a single lump: a few rows take up the rest.
 _LONG_TAIL = 10.0
-_MOST_ROWS = 25
+_MAX_ROWS = 25
 
 
 def errors_of(estimator, X, caller):
@@ -32,14 +32,14 @@ def threshold_of(estimator, X, errors):
         return None
     decision = column_or_1d(estimator.decision_function(X))
     thresholds = errors + decision
-    # Near the threshold the difference of two numbers is exact, as `predict` sees it.
+    # Near the threshold the difference is exact, as `predict` computes it.
     threshold = thresholds[np.argmin(np.abs(decision))]
     rounding = 1e-5 * (np.abs(errors) + np.abs(threshold))
     return float(threshold) if np.all(np.abs(thresholds - threshold) <= rounding) else None
 
 
 def checked_numbers(values, name) -> np.ndarray:
-    """Return one finite number for each row, or say what is wrong with them."""
+    """Return one finite number for each row, or raise."""
     return check_array(column_or_1d(values), dtype=np.float64, ensure_2d=False, input_name=name)
 
 
@@ -54,7 +54,7 @@ def checked_threshold(threshold):
 
 
 def checked_labels(y, rows, inlier_label, outlier_label) -> Any:
-    """Tell which rows are labelled normal; None without labels."""
+    """Tell which rows are labeled normal; None without labels."""
     if y is None:
         return None
     check_consistent_length(rows, y)
@@ -62,7 +62,7 @@ def checked_labels(y, rows, inlier_label, outlier_label) -> Any:
 
 
 def classes(is_inlier, n_rows):
-    """Return label, rows and colour of each class that has rows, outliers last."""
+    """Return label, rows and color of each class that has rows, outliers last."""
     if is_inlier is None:
         return [("rows", np.ones(n_rows, dtype=bool), BLUE)]
     both = ("inliers", is_inlier, BLUE), ("outliers", ~is_inlier, VERMILION)
@@ -70,7 +70,7 @@ def classes(is_inlier, n_rows):
 
 
 def label_column(is_inlier, index):
-    """Return the labels as a column of `frame()`, missing where there are none."""
+    """Return the labels as a column of `frame()`, missing values if there are none."""
     import pandas as pd
 
     label = None if is_inlier is None else np.where(is_inlier, "inlier", "outlier")
@@ -78,12 +78,12 @@ def label_column(is_inlier, index):
 
 
 def has_long_tail(errors):
-    """Tell whether errors are better seen by their logarithm."""
+    """Tell whether errors are better shown on a logarithmic axis."""
     return bool(errors.min() > 0 and errors.max() > _LONG_TAIL * np.median(errors))
 
 
 def takes_log_axis(errors, threshold, log_x, advice=""):
-    """Tell whether errors go on a logarithmic axis; refuse one that cannot show them."""
+    """Tell whether errors go on a logarithmic axis; raise if it cannot show them."""
     if log_x == "auto":
         return has_long_tail(errors) and (threshold is None or threshold > 0)
     if log_x and errors.min() <= 0:
@@ -95,9 +95,9 @@ def takes_log_axis(errors, threshold, log_x, advice=""):
 
 
 def check_few_rows(X):
-    """Refuse more rows than there is room for, where each gets a panel."""
+    """Raise if there are more rows than room for panels."""
     n_rows = (np.shape(X) or (0,))[0]
-    if n_rows > _MOST_ROWS:
+    if n_rows > _MAX_ROWS:
         raise ValueError(
-            f"X has {n_rows} rows, and each gets a panel: give at most {_MOST_ROWS}, such as X[:3]."
+            f"X has {n_rows} rows, and each gets a panel: give at most {_MAX_ROWS}, such as X[:3]."
         )

@@ -1,8 +1,8 @@
-"""Panels that show a row as a signal beside its reconstruction; they know arrays and axes only."""
+"""Panels that show a row as a signal with its reconstruction; they know only arrays and axes."""
 
-from skae.displays._drawing import BLUE, VERMILION, ink
+from skae.displays._drawing import BLUE, VERMILION, text_color
 
-_INCHES_A_ROW = 2.0
+_INCHES_PER_ROW = 2.0
 
 
 def signal_panels(plt, shape):
@@ -13,7 +13,7 @@ def signal_panels(plt, shape):
         n_columns,
         squeeze=False,
         sharex=True,
-        figsize=(7.0 if n_columns == 1 else 10.0, 1.0 + _INCHES_A_ROW * n_rows),
+        figsize=(7.0 if n_columns == 1 else 10.0, 1.0 + _INCHES_PER_ROW * n_rows),
         layout="constrained",
     )
     # Equal scales let the eye compare errors; residuals, which are smaller, have their own.
@@ -38,9 +38,9 @@ def draw_shaded(panels, x, row, reconstruction, title):
 
 
 def draw_side_by_side(panels, x, row, reconstruction, title):
-    """Draw a row, its reconstruction and what remains into three panels."""
+    """Draw a row, its reconstruction and the residual into three panels."""
     residual = row - reconstruction
-    colors = (BLUE, VERMILION, ink(panels[2]))
+    colors = (BLUE, VERMILION, text_color(panels[2]))
     for panel, values, color in zip(panels, (row, reconstruction, residual), colors, strict=True):
         panel.plot(x, values, color=color)
         panel.margins(x=0.01)
@@ -51,7 +51,7 @@ def draw_side_by_side(panels, x, row, reconstruction, title):
 
 
 def draw_legend(panel, *, beside_panels):
-    """Explain the colours once: above the panels of a figure of our own, or in the panel."""
+    """Explain the colors once: above the panels of our own figure, or in the panel."""
     if beside_panels:
         handles, labels = panel.get_legend_handles_labels()
         panel.figure.legend(handles, labels, loc="outside upper right", ncols=len(labels))

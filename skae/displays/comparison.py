@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from skae.displays._drawing import BLUE, figure_and_axes, ink
+from skae.displays._drawing import BLUE, figure_and_axes, text_color
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,12 +20,12 @@ class DetectorComparisonDisplay:
     Parameters
     ----------
     scores : pandas.DataFrame
-        One row a detector and fold: detector, fold, a column for each metric, fit_time and
-        score_time (in seconds), and error, the words of the error where there was one.
+        One row per detector and fold: detector, fold, a column for each metric, fit_time and
+        score_time (in seconds), and error, the message of the error if there was one.
     summary : pandas.DataFrame
         What :meth:`frame` returns.
     metrics : list of str
-        The columns of `scores` that can be drawn. The first one has ranked the detectors.
+        The columns of `scores` that can be drawn. The first one ranks the detectors.
     baseline : str, default=None
         The detector that the others were compared with.
 
@@ -96,10 +96,10 @@ class DetectorComparisonDisplay:
             self.scores[metric], self.scores["detector"].map(height_of), color=BLUE, alpha=0.5
         )
         mean, spread = (self.summary[f"{what}_{metric}"] for what in ("mean", "std"))
-        style = {"fmt": "|", "color": ink(self.ax_), "markersize": 16, "capsize": 4}
+        style = {"fmt": "|", "color": text_color(self.ax_), "markersize": 16, "capsize": 4}
         self.means_ = self.ax_.errorbar(mean, heights, xerr=spread, **{**style, **kwargs})
         if self.baseline is not None:
-            style = {"color": ink(self.ax_), "linestyle": ":", "zorder": 0}
+            style = {"color": text_color(self.ax_), "linestyle": ":", "zorder": 0}
             self.ax_.axvline(mean[self.baseline], label=f"mean of {self.baseline}", **style)
             self.ax_.legend()
         self.ax_.set(xlabel=f"{metric} in each fold, mean and standard deviation")
@@ -121,11 +121,11 @@ class DetectorComparisonDisplay:
         Returns
         -------
         frame : pandas.DataFrame
-            One row a detector, the best first; rank and, for every metric, its mean and standard
+            One row per detector, the best first; rank and, for every metric, its mean and standard
             deviation over the folds (with n - 1), "mean_roc_auc" and "std_roc_auc"; with a
             baseline, also the mean of the paired differences from it and their p-value,
             "difference_roc_auc" and "p_value_roc_auc". Then mean and standard deviation of
-            fit_time and score_time, n_failed and the first error. A detector that failed in one
-            fold has no means, for they would be those of other folds.
+            fit_time and score_time, n_failed and the first error. A detector that failed in a fold
+            has no means, because they would be over other folds.
         """
         return self.summary.copy()

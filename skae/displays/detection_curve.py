@@ -1,4 +1,4 @@
-"""What each threshold would catch, and how many of its alarms would be right."""
+"""Precision and recall of the outliers at each threshold."""
 
 from typing import TYPE_CHECKING, Any, Self
 
@@ -40,10 +40,10 @@ class DetectionCurveDisplay:
     thresholds : ndarray of shape (n_thresholds,)
         The different errors of the rows, the smallest first.
     precision : ndarray of shape (n_thresholds,)
-        The share of outliers among the rows whose error is at least so large. Between two errors
-        the threshold flags what the larger one does.
+        The share of outliers among the rows whose error is at least as large. Between two errors,
+        a threshold flags the same rows as the larger one.
     recall : ndarray of shape (n_thresholds,)
-        The share of the outliers whose error is at least so large.
+        The share of the outliers whose error is at least as large.
     threshold : float, default=None
         The threshold chosen: rows with larger errors are called outliers. None draws no line.
     error_name : str, default="error"
@@ -63,7 +63,7 @@ class DetectionCurveDisplay:
     See Also
     --------
     skae.displays.ErrorDistributionDisplay : How the errors of rows are distributed.
-    skae.inspection.threshold_report : What threshold rules would make of the errors.
+    skae.inspection.threshold_report : Compares the alarms of threshold rules.
     sklearn.metrics.PrecisionRecallDisplay : Precision against recall.
 
     Examples
@@ -114,11 +114,11 @@ class DetectionCurveDisplay:
         Parameters
         ----------
         estimator : estimator
-            A fitted outlier detector of skae, scikit-learn or another house, or a pipeline that
+            A fitted outlier detector of skae, scikit-learn or another library, or a pipeline that
             ends in one. The error of a row is minus its `score_samples`; the threshold follows
             from `decision_function`, where there is one.
         X : array-like of shape (n_samples, n_features)
-            The rows, best ones on which it was not trained.
+            The rows, ideally ones it was not trained on.
         y : array-like of shape (n_samples,)
             Their labels.
         inlier_label, outlier_label : scalar, default="auto"
@@ -172,7 +172,7 @@ class DetectionCurveDisplay:
         ax: "Axes | None" = None,
         **kwargs: Any,
     ) -> Self:
-        """Draw the curves of errors that are already at hand.
+        """Draw the curves of errors computed elsewhere.
 
         Parameters
         ----------
@@ -216,7 +216,7 @@ class DetectionCurveDisplay:
                 "need both. skae.displays.ErrorDistributionDisplay draws rows of one class."
             )
         precision, recall, thresholds = precision_recall_curve(~is_inlier, errors)
-        # The last pair belongs to no threshold: it stands for no alarms at all.
+        # The last pair belongs to no threshold: it is the case of no alarms.
         display = cls(
             thresholds=thresholds,
             precision=precision[:-1],
@@ -250,7 +250,7 @@ class DetectionCurveDisplay:
             ("precision", self.precision, {"color": BLUE}),
             ("recall", self.recall, {"color": VERMILION, "linestyle": "-."}),
         ):
-            # From an error up to the next one, the threshold flags what the next one does.
+            # Between two errors, a threshold flags the same rows as the larger one.
             marker = "o" if len(values) == 1 else None
             style = {**style, "drawstyle": "steps-pre", "label": label, "marker": marker}
             self.lines_ += self.ax_.plot(self.thresholds, values, **line_style(style, kwargs))
@@ -266,7 +266,7 @@ class DetectionCurveDisplay:
         return self
 
     def _remark(self):
-        """Return in words what the chosen threshold comes to."""
+        """Return precision and recall at the chosen threshold, in words."""
         if self.threshold is None:
             return ""
         # A row on the threshold is an inlier.
@@ -282,8 +282,8 @@ class DetectionCurveDisplay:
         Returns
         -------
         frame : pandas.DataFrame
-            One row an error that occurs, the smallest first: threshold, and the precision and
-            recall of flagging the rows whose error is at least so large.
+            One row per distinct error, the smallest first: threshold, and the precision and
+            recall of flagging the rows whose error is at least as large.
         """
         import pandas as pd
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class ErrorDistributionDisplay:
-    """Histogram of the errors of rows, with the threshold; of inliers and outliers where known.
+    """Histogram of the errors of rows, with the threshold; by class if y is given.
 
     Make one with :meth:`from_estimator` or :meth:`from_predictions`. All parameters are stored as
     attributes.
@@ -36,7 +36,7 @@ class ErrorDistributionDisplay:
     errors : ndarray of shape (n_samples,)
         The error of each row: the larger, the less normal.
     is_inlier : ndarray of shape (n_samples,), dtype=bool, default=None
-        Which rows are labelled normal.
+        Which rows are labeled normal.
     threshold : float, default=None
         Rows with larger errors are called outliers. None draws no line.
     error_name : str, default="error"
@@ -56,7 +56,7 @@ class ErrorDistributionDisplay:
 
     See Also
     --------
-    skae.displays.ReconstructionDisplay : Rows beside their reconstructions.
+    skae.displays.ReconstructionDisplay : Rows with their reconstructions.
     skae.displays.TrainingHistoryDisplay : Loss and metrics of each epoch.
 
     Examples
@@ -112,7 +112,7 @@ class ErrorDistributionDisplay:
         Parameters
         ----------
         estimator : estimator
-            A fitted outlier detector of skae, scikit-learn or another house, or a pipeline that
+            A fitted outlier detector of skae, scikit-learn or another library, or a pipeline that
             ends in one. The error of a row is minus its `score_samples`; the threshold follows
             from `decision_function`, where there is one.
         X : array-like of shape (n_samples, n_features)
@@ -180,7 +180,7 @@ class ErrorDistributionDisplay:
         ax: "Axes | None" = None,
         **kwargs: Any,
     ) -> Self:
-        """Draw errors that are already at hand.
+        """Draw errors computed elsewhere.
 
         Parameters
         ----------
@@ -257,8 +257,8 @@ class ErrorDistributionDisplay:
             Whether the counts are on a logarithmic axis, which shows a few outliers among many
             inliers.
         clip_quantile : float, default=None
-            In (0, 1]: errors beyond this quantile are counted in the last bin, so that a few large
-            ones do not squeeze the rest. The threshold stays inside. The axis says how many were.
+            In (0, 1]: errors above this quantile are counted in the last bin, so that a few large
+            ones do not squeeze the rest. The threshold stays visible. The axis says how many.
         **kwargs : dict
             Passed on to matplotlib's `hist`.
 
@@ -283,13 +283,13 @@ class ErrorDistributionDisplay:
         return self
 
     def _upper_end(self, clip_quantile: float | None):
-        """Return the largest error that has a place of its own on the axis."""
+        """Return the error above which all are counted in the last bin."""
         if clip_quantile is None:
             return np.inf
         if not (isinstance(clip_quantile, Real) and 0 < clip_quantile <= 1):
             raise ValueError(f"clip_quantile must be None or in (0, 1], got {clip_quantile!r}.")
         upper = np.quantile(self.errors, clip_quantile)
-        # A little beyond the threshold, so that what it cuts off is seen.
+        # Slightly above the threshold, so that the rows it flags are visible.
         beyond = -np.inf if self.threshold is None else self.threshold + 0.1 * abs(self.threshold)
         return max(upper, beyond)
 
@@ -313,7 +313,7 @@ class ErrorDistributionDisplay:
         Returns
         -------
         frame : pandas.DataFrame
-            One row a row: error, label ("inlier", "outlier", or missing without labels) and
+            One table row per row: error, label ("inlier", "outlier", or missing without labels) and
             above_threshold (boolean, or missing without threshold).
         """
         import pandas as pd
@@ -333,7 +333,7 @@ def _bin_edges(errors, bins: str | int | Sequence[float], log_x):
     if isinstance(bins, str):
         if bins != "auto":
             raise ValueError(f"bins must be 'auto', a number or the edges, got {bins!r}.")
-        # NumPy's own "auto" makes millions of bins where a few errors are huge.
+        # NumPy's own "auto" makes millions of bins if a few errors are huge.
         bins = int(np.clip(3 * np.cbrt(len(errors)), 10, 60))
     if not (log_x and isinstance(bins, Integral)):
         return np.histogram_bin_edges(errors, bins)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skae._meta.unwrap import error_name as error_name_of
-from skae.displays._drawing import BLUE, given_axes, import_pyplot, ink
+from skae.displays._drawing import BLUE, given_axes, import_pyplot, text_color
 from skae.displays._rows import check_few_rows, checked_numbers
 from skae.inspection import explain
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from pandas import DataFrame
 
-_NEEDED = ["row", "feature", "contribution"]
-_INCHES_A_BAR = 0.35
-_INCHES_A_PANEL = 0.8
+_REQUIRED_COLUMNS = ["row", "feature", "contribution"]
+_INCHES_PER_BAR = 0.35
+_INCHES_PER_PANEL = 0.8
 
 
 class ExplanationDisplay:
@@ -48,7 +48,7 @@ class ExplanationDisplay:
     See Also
     --------
     skae.inspection.explain : Tells which features make up the errors.
-    skae.displays.ReconstructionDisplay : Rows beside their reconstructions.
+    skae.displays.ReconstructionDisplay : Rows with their reconstructions.
 
     Examples
     --------
@@ -102,7 +102,7 @@ class ExplanationDisplay:
         top : int, default=5
             How many features of each row are drawn. None draws all.
         reference : array-like of shape (n_reference_samples, n_features), default=None
-            Rows whose errors are taken for usual; for the unusualness in :meth:`frame`.
+            Rows whose errors count as typical; for the unusualness in :meth:`frame`.
         ax : matplotlib Axes or array-like of them, default=None
             One for each row. None makes a new figure.
         **kwargs : dict
@@ -120,7 +120,7 @@ class ExplanationDisplay:
             If the detector in it does not reconstruct rows.
         ValueError
             If there are more than 25 rows, two have the same name, their width is wrong, or `top`
-            is unfit.
+            is invalid.
         """
         import_pyplot(cls.__name__)
         check_few_rows(X)
@@ -142,14 +142,14 @@ class ExplanationDisplay:
         ax: "Axes | Sequence | np.ndarray | None" = None,
         **kwargs: Any,
     ) -> Self:
-        """Draw an explanation that is already at hand.
+        """Draw an explanation computed elsewhere.
 
         Parameters
         ----------
         explanation : pandas.DataFrame
             As :func:`skae.inspection.explain` returns it, or part of that: the columns "row",
-            "feature" and "contribution" are needed, "value" and "reconstruction" are drawn where
-            they are there.
+            "feature" and "contribution" are required, "value" and "reconstruction" are drawn if
+            present.
         errors : array-like of shape (n_samples,), default=None
             The error of each row explained; shown in its title.
         error_name : str, default="error"
@@ -177,7 +177,7 @@ class ExplanationDisplay:
                 "explanation must be a DataFrame as skae.inspection.explain returns it; got "
                 f"{type(explanation).__name__}."
             )
-        if missing := [name for name in _NEEDED if name not in explanation.columns]:
+        if missing := [name for name in _REQUIRED_COLUMNS if name not in explanation.columns]:
             raise ValueError(f"explanation has no column {missing}.")
         checked_numbers(explanation["contribution"], "contribution")
         display = cls(explanation=explanation, error_name=error_name)
@@ -228,7 +228,7 @@ class ExplanationDisplay:
         if ax is not None:
             axes = given_axes(ax, (len(n_bars), 1), caller)
         else:
-            heights = [_INCHES_A_PANEL + _INCHES_A_BAR * n for n in n_bars]
+            heights = [_INCHES_PER_PANEL + _INCHES_PER_BAR * n for n in n_bars]
             _, axes = plt.subplots(
                 len(n_bars),
                 squeeze=False,
@@ -251,7 +251,7 @@ class ExplanationDisplay:
         Returns
         -------
         frame : pandas.DataFrame
-            As :func:`skae.inspection.explain` returns it: one row a feature of a row, with the
+            As :func:`skae.inspection.explain` returns it: one row per feature of a row, with the
             columns row, feature, value, reconstruction, contribution and unusualness.
         """
         return self.explanation.copy()
@@ -264,13 +264,13 @@ def _draw_bars(panel, row, kwargs):
     panel.invert_yaxis()
     if "reconstruction" in row:
         words = _named([""] * len(row), "reconstructed ", row["reconstruction"])
-        panel.bar_label(bars, words, padding=3, fontsize="small", color=ink(panel))
+        panel.bar_label(bars, words, padding=3, fontsize="small", color=text_color(panel))
         panel.margins(x=0.55)  # for these words
     return bars
 
 
 def _named(names, between, numbers):
-    """Return names, followed by numbers where they are known."""
+    """Return names, followed by numbers if they are known."""
     if numbers is None:
         return [str(name) for name in names]
     return [

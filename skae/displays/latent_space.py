@@ -1,4 +1,4 @@
-"""Where a network puts rows in its latent space."""
+"""The latent codes of rows."""
 
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,10 +14,10 @@ from skae._sklearn_compat import check_array
 from skae.displays._drawing import (
     figure_and_axes,
     import_pyplot,
-    ink,
-    names_colour,
     scatter,
-    scatter_wishes,
+    scatter_style,
+    sets_color,
+    text_color,
 )
 from skae.displays._rows import (
     checked_labels,
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 
 
 class LatentSpaceDisplay:
-    """Latent codes of rows in the plane, coloured by error or by label.
+    """Latent codes of rows in the plane, colored by error or by label.
 
-    Two codes a row are drawn as they are. More are projected on the two directions in which they
-    vary most (principal components of the rows shown); a single one is drawn against the error of
-    the row, or against its position where the errors are not known.
+    Two codes per row are drawn as they are. More are projected onto the two directions in which
+    they vary most (principal components of the rows shown); a single one is drawn against the error
+    of the row, or against its position if the errors are unknown.
 
     Make one with :meth:`from_estimator` or :meth:`from_predictions`. All parameters are stored as
     attributes.
@@ -50,9 +50,9 @@ class LatentSpaceDisplay:
     errors : ndarray of shape (n_samples,), default=None
         The error of each row: the larger, the less normal.
     is_inlier : ndarray of shape (n_samples,), dtype=bool, default=None
-        Which rows are labelled normal.
+        Which rows are labeled normal.
     error_name : str, default="error"
-        Label of the colour bar.
+        Label of the color bar.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class LatentSpaceDisplay:
         The points that the last :meth:`plot` drew: those of all rows, or those of the inliers and
         of the outliers.
     colorbar_ : matplotlib Colorbar or None
-        What the colours mean, where they are errors.
+        The color bar, if the colors are errors.
     ax_ : matplotlib Axes
         The axes with the points.
     figure_ : matplotlib Figure
@@ -69,12 +69,12 @@ class LatentSpaceDisplay:
     See Also
     --------
     skae.displays.ErrorDistributionDisplay : How the errors of rows are distributed.
-    skae.displays.ReconstructionDisplay : Rows beside their reconstructions.
+    skae.displays.ReconstructionDisplay : Rows with their reconstructions.
 
     Notes
     -----
-    An outlier need not lie apart: a row that the network cannot express gets some code too, often
-    one like those of normal rows. It is the error that tells.
+    An outlier need not lie apart: a row that the network cannot represent gets a code too, often
+    one like those of normal rows. Only the error gives it away.
 
     Examples
     --------
@@ -131,7 +131,7 @@ class LatentSpaceDisplay:
         X : array-like of shape (n_samples, n_features)
             The rows.
         y : array-like of shape (n_samples,), default=None
-            Their labels. None colours the rows by their errors.
+            Their labels. None colors the rows by their errors.
         inlier_label, outlier_label : scalar, default="auto"
             What y calls normal rows, or the others; name at most one. "auto" is scikit-learn's
             coding: +1 for inliers, -1 for outliers.
@@ -183,21 +183,21 @@ class LatentSpaceDisplay:
         ax: "Axes | None" = None,
         **kwargs: Any,
     ) -> Self:
-        """Draw codes that are already at hand.
+        """Draw codes computed elsewhere.
 
         Parameters
         ----------
         codes : array-like of shape (n_samples, n_codes)
-            The latent codes of each row. More than two a row need two rows at least.
+            The latent codes of each row. More than two per row need at least two rows.
         y : array-like of shape (n_samples,), default=None
-            Labels of the rows. None colours the rows by their errors.
+            Labels of the rows. None colors the rows by their errors.
         errors : array-like of shape (n_samples,), default=None
             The error of each row: the larger, the less normal.
         inlier_label, outlier_label : scalar, default="auto"
             What y calls normal rows, or the others; name at most one. "auto" is scikit-learn's
             coding: +1 for inliers, -1 for outliers.
         error_name : str, default="error"
-            Label of the colour bar.
+            Label of the color bar.
         ax : matplotlib Axes, default=None
             Where to draw. None makes a new figure.
         **kwargs : dict
@@ -227,8 +227,8 @@ class LatentSpaceDisplay:
     def plot(self, ax: "Axes | None" = None, **kwargs: Any) -> Self:
         """Draw a point for each row.
 
-        Errors with a long tail are on a logarithmic scale. Pass a `norm` for another one. Colours
-        of your own (`c`, `color` or `facecolor`) take the place of those for errors and classes.
+        Errors with a long tail are on a logarithmic scale. Pass a `norm` for another one. Colors
+        of your own (`c`, `color` or `facecolor`) replace those for errors and classes.
 
         Parameters
         ----------
@@ -244,32 +244,34 @@ class LatentSpaceDisplay:
         self.figure_, self.ax_ = figure_and_axes(ax, type(self).__name__)
         points, names = self._points_and_axis_names()
         self.colorbar_ = None
-        wishes = scatter_wishes(kwargs)
-        # A single code is drawn against the error, which needs no colour then.
-        is_colour_free = self.is_inlier is None and not names_colour(wishes)
-        if is_colour_free and self.errors is not None and self.codes.shape[1] > 1:
-            self._draw_by_error(points, self.errors, wishes)
+        user_style = scatter_style(kwargs)
+        # A single code is drawn against the error, which then needs no color.
+        is_color_unused = self.is_inlier is None and not sets_color(user_style)
+        if is_color_unused and self.errors is not None and self.codes.shape[1] > 1:
+            self._draw_by_error(points, self.errors, user_style)
         else:
-            self._draw_by_class(points, wishes)
+            self._draw_by_class(points, user_style)
         self.ax_.set(xlabel=names[0], ylabel=names[1])
         return self
 
-    def _draw_by_error(self, points, errors, wishes):
-        # The largest errors, which are the fewest, go on top.
+    def _draw_by_error(self, points, errors, user_style):
+        # The largest errors, which are fewest, are drawn on top.
         order = np.argsort(errors, kind="stable")
-        # A thin edge keeps the ends of the colour map apart from the background, whichever it is;
+        # A thin edge keeps both ends of the color map visible on any background;
         # markers such as "x" have none.
-        edge = {} if "marker" in wishes else {"edgecolor": ink(self.ax_), "linewidth": 0.3}
+        edge = (
+            {} if "marker" in user_style else {"edgecolor": text_color(self.ax_), "linewidth": 0.3}
+        )
         norm = "log" if has_long_tail(errors) else None
         style = {"s": 16, "c": errors[order], "norm": norm, **edge}
-        self.points_ = [scatter(self.ax_, points, order, style, wishes)]
+        self.points_ = [scatter(self.ax_, points, order, style, user_style)]
         self.colorbar_ = self.figure_.colorbar(self.points_[0], ax=self.ax_, label=self.error_name)
 
-    def _draw_by_class(self, points, wishes):
+    def _draw_by_class(self, points, user_style):
         self.points_ = []
         for label, rows, color in classes(self.is_inlier, len(points)):
             style = {"s": 16, "alpha": 0.8, "color": color, "label": label}
-            self.points_.append(scatter(self.ax_, points, rows, style, wishes))
+            self.points_.append(scatter(self.ax_, points, rows, style, user_style))
         if self.is_inlier is not None:
             self.ax_.legend()
         if self.codes.shape[1] == 1 and self.errors is not None and has_long_tail(self.errors):
@@ -286,7 +288,7 @@ class LatentSpaceDisplay:
         if n_codes == 2:
             return self.codes, ("latent code 0", "latent code 1")
         pca = PCA(2, svd_solver="full")  # the same picture each time
-        # Codes that are all the same have no variance to share.
+        # Codes that are all equal have no variance to share.
         with np.errstate(invalid="ignore"):
             points = pca.fit_transform(self.codes)
         shares = np.nan_to_num(pca.explained_variance_ratio_)
@@ -301,8 +303,8 @@ class LatentSpaceDisplay:
         Returns
         -------
         frame : pandas.DataFrame
-            One row a row: x and y as they are drawn, error (NaN where it is not known) and label
-            ("inlier", "outlier", or missing without labels).
+            One table row per row: x and y as drawn, error (NaN if unknown) and label ("inlier",
+            "outlier", or missing without labels).
         """
         import pandas as pd
 

@@ -1,4 +1,4 @@
-"""The p-values of rows, beside those that normal rows would have."""
+"""The p-values of rows, compared with those of normal rows."""
 
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Self
@@ -10,7 +10,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from skae._meta.conformal import discoveries
 from skae._meta.unwrap import inner_of, transformed
-from skae.displays._drawing import figure_and_axes, import_pyplot, ink, scatter, scatter_wishes
+from skae.displays._drawing import (
+    figure_and_axes,
+    import_pyplot,
+    scatter,
+    scatter_style,
+    text_color,
+)
 from skae.displays._rows import checked_labels, checked_numbers, classes, label_column
 
 if TYPE_CHECKING:
@@ -19,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class PValueDisplay:
-    """Sorted p-values beside the diagonal of normal rows, and which of them are discoveries.
+    """Sorted p-values with the diagonal of normal rows, and which of them are discoveries.
 
     P-values of normal rows are uniform: they follow the diagonal, or lie somewhat above it. Those
     of outliers bend the curve down at its lower end. The procedure of Benjamini and Hochberg flags
@@ -34,7 +40,7 @@ class PValueDisplay:
     p_values : ndarray of shape (n_samples,)
         The p-value of each row: the smaller, the less normal.
     is_inlier : ndarray of shape (n_samples,), dtype=bool, default=None
-        Which rows are labelled normal.
+        Which rows are labeled normal.
     alpha : float, default=None
         The share of normal rows that may be among those flagged. None draws no line.
 
@@ -44,7 +50,7 @@ class PValueDisplay:
         The p-values that the last :meth:`plot` drew: those of all rows, or those of the inliers
         and of the outliers.
     uniform_line_ : matplotlib Line2D
-        What p-values of normal rows follow.
+        The line that p-values of normal rows follow.
     alpha_line_ : matplotlib Line2D or None
         The line of Benjamini and Hochberg.
     ax_ : matplotlib Axes
@@ -227,11 +233,11 @@ class PValueDisplay:
         """
         log = self._takes_log_axes(log)
         self.figure_, self.ax_ = figure_and_axes(ax, type(self).__name__)
-        points, wishes = np.column_stack([self._ranks(), self.p_values]), scatter_wishes(kwargs)
+        points, user_style = np.column_stack([self._ranks(), self.p_values]), scatter_style(kwargs)
         self.points_ = []
         for label, rows, color in classes(self.is_inlier, len(points)):
             style = {"s": 12, "color": color, "label": label, "zorder": 3}
-            self.points_.append(scatter(self.ax_, points, rows, style, wishes))
+            self.points_.append(scatter(self.ax_, points, rows, style, user_style))
         self.uniform_line_ = self._draw_line(1.0, ":", "uniform (normal rows)")
         self.alpha_line_ = None
         if self.alpha is not None:
@@ -261,10 +267,14 @@ class PValueDisplay:
         return ranks
 
     def _draw_line(self, slope, linestyle, label):
-        # From 1 on, not from 0: logarithmic axes have none. A line of two points is straight there.
+        # From 1, because logarithmic axes have no 0. Two points are enough: it is straight there.
         ends = np.array([1, len(self.p_values)])
         (line,) = self.ax_.plot(
-            ends, slope * ends / ends[1], color=ink(self.ax_), linestyle=linestyle, label=label
+            ends,
+            slope * ends / ends[1],
+            color=text_color(self.ax_),
+            linestyle=linestyle,
+            label=label,
         )
         return line
 
@@ -296,9 +306,9 @@ class PValueDisplay:
 
 
 def _split_before_p_values(estimator):
-    """Return what a row passes before what has `p_values`, and that; None where nothing has."""
+    """Return the transformers before the detector with `p_values`, and it; None without one."""
     transforms = []
-    # Meta-estimators offer what they have inside, but not its `alpha`: so the class is asked.
+    # Meta-estimators also offer the methods inside them, but not its `alpha`: check the class.
     while estimator is not None and not hasattr(type(estimator), "p_values"):
         if isinstance(estimator, Pipeline):
             steps = [step for _, step in estimator.steps]

@@ -1,4 +1,4 @@
-"""Rows seen as signals, beside what a detector makes of them."""
+"""Rows as signals, with their reconstructions."""
 
 from collections.abc import Sequence
 from numbers import Real
@@ -10,7 +10,7 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from skae._labels import inlier_mask
-from skae._meta.unwrap import error_name, split_pipeline, taken_back, transformed
+from skae._meta.unwrap import error_name, original_units, split_pipeline, transformed
 from skae._sklearn_compat import check_array, column_or_1d
 from skae.displays._drawing import given_axes, import_pyplot
 from skae.displays._rows import check_few_rows
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from pandas import DataFrame
 
-_DETECTORS_UNITS = "transformed value"
+_TRANSFORMED_VALUE = "transformed value"
 
 
 class ReconstructionDisplay:
-    """Rows beside their reconstructions, with the area between them shaded.
+    """Rows with their reconstructions, the area between them shaded.
 
     Make one with :meth:`from_estimator` or :meth:`from_predictions`. All parameters are stored as
     attributes.
@@ -34,11 +34,11 @@ class ReconstructionDisplay:
     X : ndarray of shape (n_samples, n_features)
         The rows.
     X_reconstructed : ndarray of shape (n_samples, n_features)
-        What the detector makes of them.
+        Their reconstructions.
     errors : ndarray of shape (n_samples,), default=None
         The error of each row; shown in its title.
     is_inlier : ndarray of shape (n_samples,), dtype=bool, default=None
-        Which rows the detector takes for normal; shown in their titles.
+        Which rows the detector predicts to be normal; shown in their titles.
     row_names : sequence, default=None
         Names of the rows. None numbers them from 0.
     feature_names : sequence, default=None
@@ -51,7 +51,7 @@ class ReconstructionDisplay:
     Attributes
     ----------
     axes_ : ndarray of matplotlib Axes, of shape (n_samples,) or (n_samples, 3)
-        The panels; three a row with `residual=True`.
+        The panels; three per row with `residual=True`.
     figure_ : matplotlib Figure
         The figure with the panels.
 
@@ -111,16 +111,16 @@ class ReconstructionDisplay:
         sample_rate: float | None = None,
         ax: "Axes | Sequence | np.ndarray | None" = None,
     ) -> Self:
-        """Draw rows and what a fitted detector makes of them.
+        """Draw rows and their reconstructions by a fitted detector.
 
-        Values are in the units of X: what a pipeline did to them before the detector is taken
-        back. Where a step cannot be inverted, they are drawn as the detector sees them, and the
-        axes say so. Verdict and error in the titles are always those of the whole estimator; the
-        error is that of the rows as the detector sees them.
+        Values are in the units of X: the steps of a pipeline before the detector are inverted. If
+        one of them cannot be, values are drawn as the detector sees them, and the axes say so.
+        Verdict and error in the titles are always those of the whole estimator; the error is that
+        of the rows as the detector sees them.
 
-        Of features in unlike units one sees the largest only:
+        With features in different units, only the largest are visible:
         :class:`skae.displays.ExplanationDisplay` shows each by its share of the error.
-        Of a pipeline, `from_estimator(pipeline[-1], pipeline[:-1].transform(X),
+        For a pipeline, `from_estimator(pipeline[-1], pipeline[:-1].transform(X),
         value_name="scaled value")` draws the rows scaled.
 
         Parameters
@@ -135,10 +135,10 @@ class ReconstructionDisplay:
             Label of the vertical axes, such as "voltage (mV)". "auto" is "value", or "transformed
             value" where the rows are drawn as the detector sees them.
         residual : bool, default=False
-            Whether original, reconstruction and residual stand side by side, instead of original
-            and reconstruction in one panel.
+            Whether original, reconstruction and residual are drawn side by side, instead of
+            original and reconstruction in one panel.
         sample_rate : float, default=None
-            Samples a second, for an axis in seconds. None counts the features.
+            Samples per second, for an axis in seconds. None counts the features.
         ax : array-like of matplotlib Axes, default=None
             One for each row, three with `residual=True`. None makes a new figure.
 
@@ -165,18 +165,18 @@ class ReconstructionDisplay:
             )
         check_few_rows(X)
         inputs = transformed(transforms, X)
-        original, reconstruction, is_back = taken_back(
+        original, reconstruction, is_inverted = original_units(
             transforms, inputs, detector.reconstruct(inputs)
         )
         if value_name == "auto":
-            value_name = "value" if is_back else _DETECTORS_UNITS
+            value_name = "value" if is_inverted else _TRANSFORMED_VALUE
         display = cls(
             X=original,
             X_reconstructed=reconstruction,
             errors=-estimator.score_samples(X),
             is_inlier=estimator.predict(X) == 1,
             row_names=_row_names(X),
-            feature_names=getattr(X, "columns", None) if is_back else None,
+            feature_names=getattr(X, "columns", None) if is_inverted else None,
             value_name=value_name,
             error_name=error_name(estimator).removeprefix("reconstruction "),
         )
@@ -195,12 +195,12 @@ class ReconstructionDisplay:
         sample_rate: float | None = None,
         ax: "Axes | Sequence | np.ndarray | None" = None,
     ) -> Self:
-        """Draw rows and reconstructions that are already at hand.
+        """Draw rows and reconstructions computed elsewhere.
 
         Parameters
         ----------
         X, X_reconstructed : array-like of shape (n_samples, n_features)
-            The few rows to show, and what some model made of them.
+            The few rows to show, and their reconstructions.
         errors : array-like of shape (n_samples,), default=None
             The error of each row; shown in its title.
         y_pred : array-like of shape (n_samples,), default=None
@@ -208,10 +208,10 @@ class ReconstructionDisplay:
         value_name : str, default="value"
             Label of the vertical axes, such as "voltage (mV)".
         residual : bool, default=False
-            Whether original, reconstruction and residual stand side by side, instead of original
-            and reconstruction in one panel.
+            Whether original, reconstruction and residual are drawn side by side, instead of
+            original and reconstruction in one panel.
         sample_rate : float, default=None
-            Samples a second, for an axis in seconds. None counts the features.
+            Samples per second, for an axis in seconds. None counts the features.
         ax : array-like of matplotlib Axes, default=None
             One for each row, three with `residual=True`. None makes a new figure.
 
@@ -265,10 +265,10 @@ class ReconstructionDisplay:
             One for each row, three with `residual=True`. None makes a new figure, in which all
             rows have the same scale.
         residual : bool, default=False
-            Whether original, reconstruction and residual stand side by side, instead of original
-            and reconstruction in one panel.
+            Whether original, reconstruction and residual are drawn side by side, instead of
+            original and reconstruction in one panel.
         sample_rate : float, default=None
-            Samples a second, for an axis in seconds. None counts the features.
+            Samples per second, for an axis in seconds. None counts the features.
 
         Returns
         -------
@@ -322,7 +322,7 @@ class ReconstructionDisplay:
         Returns
         -------
         frame : pandas.DataFrame
-            One row a value: row, feature, value, reconstruction, and residual (value less
+            One row per value: row, feature, value, reconstruction, and residual (value minus
             reconstruction).
         """
         import pandas as pd

@@ -1,4 +1,4 @@
-"""The curves of a training."""
+"""The training curves."""
 
 from typing import TYPE_CHECKING, Any, Self
 
@@ -29,7 +29,7 @@ class TrainingHistoryDisplay:
     Parameters
     ----------
     history : dict of list of float
-        One value an epoch for each curve, named as Keras names them: "loss", "val_loss", ...
+        One value per epoch for each curve, named as Keras names them: "loss", "val_loss", ...
     loss_name : str, default=None
         What the loss is, such as "mse"; shown on the axis.
 
@@ -45,7 +45,7 @@ class TrainingHistoryDisplay:
     See Also
     --------
     skae.displays.ErrorDistributionDisplay : How the errors of rows are distributed.
-    skae.displays.ReconstructionDisplay : Rows beside their reconstructions.
+    skae.displays.ReconstructionDisplay : Rows with their reconstructions.
 
     Examples
     --------
@@ -91,7 +91,7 @@ class TrainingHistoryDisplay:
         log_y : bool, default=False
             Whether the vertical axis is logarithmic.
         name : str, default=None
-            Put before the labels of the curves, to tell several trainings in one axes apart.
+            Prefix of the curve labels, to tell several trainings on the same axes apart.
         ax : matplotlib Axes, default=None
             Where to draw. None makes a new figure.
         **kwargs : dict
@@ -139,14 +139,14 @@ class TrainingHistoryDisplay:
         Parameters
         ----------
         history : dict of list of float
-            One value an epoch for each curve: `history_` of a detector, or `.history` of what
+            One value per epoch for each curve: `history_` of a detector, or `.history` of what
             `keras.Model.fit` returns.
         quantity : str, default="loss"
             What to draw: "loss" or the name of a metric.
         log_y : bool, default=False
             Whether the vertical axis is logarithmic.
         name : str, default=None
-            Put before the labels of the curves, to tell several trainings in one axes apart.
+            Prefix of the curve labels, to tell several trainings on the same axes apart.
         ax : matplotlib Axes, default=None
             Where to draw. None makes a new figure.
         **kwargs : dict
@@ -198,7 +198,7 @@ class TrainingHistoryDisplay:
         log_y : bool, default=False
             Whether the vertical axis is logarithmic.
         name : str, default=None
-            Put before the labels of the curves, to tell several trainings in one axes apart.
+            Prefix of the curve labels, to tell several trainings on the same axes apart.
         **kwargs : dict
             Passed on to matplotlib's `plot`.
 
@@ -215,7 +215,7 @@ class TrainingHistoryDisplay:
             values = self.history.get(prefix + quantity)
             if values is None:
                 continue
-            # One epoch is a point, which a line does not show.
+            # A line does not show a single epoch: it needs a marker.
             style = style | {"marker": "o" if len(values) == 1 else None}
             style["label"] = rows if name is None else f"{name}, {rows}"
             epochs = np.arange(1, len(values) + 1)
@@ -243,7 +243,7 @@ class TrainingHistoryDisplay:
         Returns
         -------
         frame : pandas.DataFrame
-            One row a value: epoch (from 1), quantity, rows ("training" or "validation"), value.
+            One row per value: epoch (from 1), quantity, rows ("training" or "validation"), value.
         """
         import pandas as pd
 
@@ -257,7 +257,7 @@ class TrainingHistoryDisplay:
 
 
 def _filled_up(history):
-    """Put NaN before shorter curves: those that a warm start began to record later."""
+    """Prepend NaN to shorter curves: those that a warm start began to record later."""
     n_epochs = max((len(values) for values in history.values()), default=0)
     return {
         curve: [float("nan")] * (n_epochs - len(values)) + list(values)

@@ -18,7 +18,7 @@ from skae import (
 from skae.preprocessing import GlobalMinMaxScaler
 
 pytestmark = [
-    # The checks fit on noise and on a handful of rows, of which there is nothing to learn.
+    # The checks fit on noise and on a handful of rows, with nothing to learn.
     pytest.mark.filterwarnings(
         f"ignore::{ConvergenceWarning.__module__}.{ConvergenceWarning.__name__}"
     ),
@@ -51,14 +51,14 @@ MINI_BATCHES = (
     "a row of weight two is drawn once an epoch, its copy twice: with mini-batches the sequences "
     "of gradients differ. IsolationForest and OneClassSVM have the same exception."
 )
-NEIGHBOURS = "a time step is scored by the windows in which it lies, and so by its neighbours."
+NEIGHBORS = "a time step is scored by the windows in which it lies, and so by its neighbors."
 
 
 def expected_failures(estimator):
     if isinstance(estimator, WindowedOutlierDetector):
         return {
-            "check_methods_sample_order_invariance": NEIGHBOURS,
-            "check_methods_subset_invariance": NEIGHBOURS,
+            "check_methods_sample_order_invariance": NEIGHBORS,
+            "check_methods_subset_invariance": NEIGHBORS,
         }
     return {"check_sample_weight_equivalence_on_dense_data": MINI_BATCHES}
 

@@ -128,7 +128,7 @@ def test_frame():
     assert bare[["error", "label"]].isna().all(axis=None)
 
 
-def test_a_colour_of_the_users_own():
+def test_a_color_of_the_users_own():
     (points,) = LatentSpaceDisplay.from_predictions(CODES, errors=ERRORS, color="green").points_
     assert tuple(points.get_facecolor()[0][:3]) == to_rgba("green")[:3]
     display = LatentSpaceDisplay.from_predictions(CODES, errors=ERRORS, c=ERRORS)

@@ -305,7 +305,7 @@ class TestFit:
         first = pca(random_state=0).fit(X).calibration_errors_
         np.testing.assert_array_equal(pca(random_state=0).fit(X).calibration_errors_, first)
         assert not np.array_equal(pca(random_state=1).fit(X).calibration_errors_, first)
-        # None draws from NumPy's global generator, which goes on.
+        # None draws from NumPy's global generator, which advances.
         first = pca().fit(X).calibration_errors_
         assert not np.array_equal(pca().fit(X).calibration_errors_, first)
         detector = pca(random_state=np.random.RandomState(0))

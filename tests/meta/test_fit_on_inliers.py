@@ -189,8 +189,8 @@ def test_pickle():
     [
         (np.zeros(40), {}, "do not say what is normal"),
         (Y, {"inlier_label": 7}, "inlier_label=7 does not occur"),
-        (-np.ones(40), {}, "No row is labelled normal"),
-        (np.ones(40), {"outlier_label": 1}, "No row is labelled normal"),
+        (-np.ones(40), {}, "No row is labeled normal"),
+        (np.ones(40), {"outlier_label": 1}, "No row is labeled normal"),
         (Y[:5], {}, "inconsistent numbers of samples"),
     ],
 )

@@ -240,15 +240,13 @@ class TestHeldOutErrors:
         assert detector.offset_ == pytest.approx(-Youden().threshold(errors, y == -1), abs=1e-12)
 
     def test_a_detector_that_knows_its_rows_by_heart(self):
-        # The nearest neighbour of a training row is the row itself.
+        # The nearest neighbor of a training row is the row itself.
         X = np.random.default_rng(0).normal(size=(200, 3))
-        neighbours = LocalOutlierFactor(1, novelty=True)
+        neighbors = LocalOutlierFactor(1, novelty=True)
         X_new = np.random.default_rng(1).normal(size=(1000, 3))
         alarms = {
             cv: (
-                ThresholdedOutlierDetector(neighbours, Quantile(q=0.95), cv=cv)
-                .fit(X)
-                .predict(X_new)
+                ThresholdedOutlierDetector(neighbors, Quantile(q=0.95), cv=cv).fit(X).predict(X_new)
                 == -1
             ).mean()
             for cv in (None, 10)

@@ -7,7 +7,7 @@ from importlib import import_module
 import numpy as np
 
 from skae._engines.keras.halves import output_shape
-from skae._engines.keras.loading import load_keras, python_random_borrowed
+from skae._engines.keras.loading import load_keras, seeded_python_random
 
 
 class BuiltInBlueprint:
@@ -22,7 +22,7 @@ class BuiltInBlueprint:
     sizes : Sizes
         Its layers.
     own_params : dict
-        What the architecture takes beside the sizes.
+        What the architecture takes besides the sizes.
     seed : int
         Of the initial weights.
     """
@@ -35,9 +35,9 @@ class BuiltInBlueprint:
         self.seed = seed
 
     def build(self, fast_ops=True):
-        """Build the network with the initial weights that its seed stands for.
+        """Build the network with the initial weights of its seed.
 
-        What users get hold of has no `fast_ops`: Keras must be able to load it.
+        Models for users have no `fast_ops`: Keras must be able to load them.
         """
         module = import_module(f"skae._engines.keras.architectures.{self.architecture}")
         return module.build(
@@ -53,7 +53,7 @@ class BuiltInBlueprint:
 
 
 class ConfigBlueprint:
-    """Builds a network from the configuration that Keras writes of it."""
+    """Builds a network from its Keras configuration."""
 
     def __init__(self, config):
         self.config = config
@@ -79,11 +79,11 @@ class ConfigBlueprint:
         return blueprint
 
     def graph_key(self):
-        """Return None: the graphs of a user's network are its own."""
+        """Return None: the graphs of a user's network are not shared."""
         return
 
     def build(self, fast_ops=True):
-        """Build the network with the initial weights that its seeds stand for."""
+        """Build the network with the initial weights of its seeds."""
         return load_keras().models.model_from_json(self.config)
 
 
@@ -97,20 +97,20 @@ class FunctionBlueprint:
         self.seed = seed
 
     def graph_key(self):
-        """Return None: the graphs of a user's network are its own."""
+        """Return None: the graphs of a user's network are not shared."""
         return
 
     def build(self, fast_ops=True):
-        """Call the function; layers that were given no seed get theirs from ours."""
+        """Call the function; layers without a seed get theirs from ours."""
         keras = load_keras()
-        with python_random_borrowed(self.seed):
+        with seeded_python_random(self.seed):
             model = self._called()
             if not isinstance(model, keras.Model):
                 raise TypeError(
                     "architecture must return a keras.Model; "
                     f"{self.function!r} returned {type(model).__name__}."
                 )
-            _output_shape(model, self.input_shape)  # which builds a model that was not yet
+            _output_shape(model, self.input_shape)  # builds a model that is not built yet
         return model
 
     def _called(self):
@@ -125,7 +125,7 @@ class FunctionBlueprint:
 
 
 def build_network(blueprint, layout, fast_ops=True):
-    """Build a network, and make sure that what goes in comes out in the same shape."""
+    """Build a network, and check that its output has the shape of its input."""
     model = blueprint.build(fast_ops)
     check_reconstructs(model, (*layout.member_axes, *layout.input_shape))
     return model
@@ -159,7 +159,7 @@ def _output_shape(model, input_shape):
 def config_of(model, generator=None):
     """Return Keras' configuration of a model as JSON, with new seeds from `generator`."""
     with warnings.catch_warnings():
-        # Of what the model was compiled with, which is left out.
+        # About the compile settings, which are dropped below.
         warnings.filterwarnings("ignore", message="The object being serialized includes a `lambda`")
         config = json.loads(model.to_json())
     config.pop("compile_config", None)
@@ -168,7 +168,7 @@ def config_of(model, generator=None):
 
 
 def _named_by_keras(config):
-    """Leave out the names that others, as scikeras does, register Keras' own classes under."""
+    """Drop the names that others, such as scikeras, register Keras' own classes under."""
     if isinstance(config, list):
         return [_named_by_keras(item) for item in config]
     if not isinstance(config, dict):

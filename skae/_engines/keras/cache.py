@@ -1,11 +1,11 @@
 """The process-wide cache of compiled functions, bounded.
 
-Tracing a graph costs more than a small network's whole training. What was traced for one fit serves
-the next of the same shape. The key is made of everything that shapes the graph.
+Tracing a graph costs more than training a small network. What was traced for one fit serves the
+next of the same shape. The key is made of everything that shapes the graph.
 
-What trains owns variables, so it is *checked out*: a fit has it for itself, and gives it back when
-it is done. A second fit meanwhile makes its own. What only scores is given its weights with each
-call and is shared.
+A trainer owns variables, so it is *checked out*: one fit has exclusive use of it, and returns it
+when done. A concurrent fit makes its own. What only scores is given its weights with each call and
+is shared.
 """
 
 import threading
@@ -18,7 +18,7 @@ _MAX_ENTRIES = 16
 
 
 class _Cache:
-    """Keeps the entries used last, up to a number."""
+    """Keeps the most recently used entries, up to a number."""
 
     def __init__(self):
         self._entries = OrderedDict()
@@ -26,7 +26,7 @@ class _Cache:
 
     @contextmanager
     def checked_out(self, key, make):
-        """Have the entry of `key` for oneself, or a new one; after an exception it is dropped."""
+        """Take the entry of `key`, or a new one, out of the cache; an exception drops it."""
         with self._lock:
             entry = self._entries.pop(key, None)
         entry = make() if entry is None else entry
@@ -34,7 +34,7 @@ class _Cache:
         self._keep(key, entry)
 
     def shared(self, key, make):
-        """Return the entry of `key`, or a new one, which others may get as well."""
+        """Return the entry of `key`, or a new one, shared with others."""
         with self._lock:
             entry = self._entries.get(key)
         entry = make() if entry is None else entry
@@ -42,7 +42,7 @@ class _Cache:
         return entry
 
     def _keep(self, key, entry):
-        # None stands for what no other fit could use.
+        # None marks what no other fit could use.
         if key is None:
             return
         with self._lock:
@@ -64,9 +64,9 @@ FORWARDS = _Cache()
 
 
 def clear_cache() -> None:
-    """Forget the compiled functions that are kept for later fits and scores of the same shape.
+    """Drop the compiled functions that are kept for later fits and scores of the same shape.
 
-    They make the second fit of a shape fast, and hold a few megabytes each, at most 16 of a kind.
+    They make the second fit of a shape fast; each holds a few megabytes, at most 16 of a kind.
 
     Examples
     --------
@@ -94,15 +94,15 @@ def graph_settings():
 def compiled(function, *signature):
     """Trace `function` once, for tensors of the shapes and dtypes of `signature`.
 
-    A concrete function, because TensorFlow warns of retracing when many plain ones come from one
-    place in the code, as they do when many networks are fitted.
+    A concrete function, because TensorFlow warns about retracing when many plain ones come from one
+    place in the code, as when many networks are fitted.
 
     Parameters
     ----------
     function : callable
         Of tensors.
     *signature : tuple of (shape, dtype)
-        None in a shape stands for any size.
+        None in a shape means any size.
     """
     import tensorflow as tf
 
@@ -113,7 +113,7 @@ def compiled(function, *signature):
 def as_operation(function):
     """Return a fast way to call a concrete function.
 
-    TensorFlow's own way to bind arguments takes longer than the arithmetic of a row.
+    TensorFlow's own argument binding takes longer than the arithmetic of a row.
     """
     import tensorflow as tf
 

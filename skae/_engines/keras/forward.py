@@ -14,9 +14,9 @@ from skae._engines.keras.packing import dtypes, packed, unpacked
 # Codes drawn for each row: as many as An and Cho (2015) draw for the reconstruction probability.
 _N_DRAWS = 10
 
-# Among so many rows, or a multiple of them, most operations of TensorFlow treat a row alike
-# wherever it stands: processors compute several values at once, and what is left over in another
-# way. It is no promise: that is made for built-in networks, which NumPy scores.
+# In batches of a multiple of this many rows, most TensorFlow operations treat a row alike at any
+# position: processors compute several values at once, and the remainder by other code. This is no
+# guarantee: that exists for built-in networks, which NumPy scores.
 _MULTIPLE_OF_ROWS = 16
 
 
@@ -26,10 +26,10 @@ class ForwardFunctions:
     Parameters
     ----------
     model : keras.Model
-        An autoencoder. Its own weights are not looked at.
+        An autoencoder. Its own weights are ignored.
     layout : Layout
-        How rows are laid out for it. Outside of this class rows are flat. All members are given
-        the same row, and what they make of it comes in an axis of its own, the second.
+        How rows are laid out for it. Outside this class rows are flat. All members are given the
+        same row, and their outputs are in an axis of their own, the second.
 
     Attributes
     ----------
@@ -104,7 +104,7 @@ class ForwardFunctions:
         return forward
 
     def _draws(self, rows, training):
-        """Return what the decoder makes of codes drawn for each row, the same noise for all."""
+        """Return the rows decoded from codes drawn for each row, with the same noise for all."""
         keras = load_keras()
         ops = keras.ops
         latent = self.encoder.get_layer("latent")
@@ -116,7 +116,7 @@ class ForwardFunctions:
 
     def _code_shape(self):
         shape = output_shape(self.encoder, self._layout.input_shape)
-        # An encoder may return several tensors; then there is no one latent code to speak of.
+        # An encoder may return several tensors; then there is no single latent code.
         return shape if isinstance(shape, tuple) else None
 
 
@@ -142,7 +142,7 @@ class KerasForward:
         self._weights = [tf.constant(vector) for vector in packed(weights)]
 
     def reconstruct(self, X):
-        """Return what the network, or each member of it, makes of each row."""
+        """Return the reconstruction of each row, by each member if there are several."""
         return self.functions("reconstruct", self._weights, X)
 
     def encode(self, X):
@@ -150,18 +150,18 @@ class KerasForward:
         return self.functions("encode", self._weights, X)
 
     def decode(self, codes):
-        """Return the row that the decoder makes of each flat latent code."""
+        """Return the row decoded from each flat latent code."""
         return self.functions("decode", self._weights, codes)
 
     def draws(self, X):
-        """Return what the decoder makes of codes drawn for each row, the draws as second axis."""
+        """Return the rows decoded from codes drawn for each row, the draws as second axis."""
         return self.functions("draws", self._weights, X)
 
 
 def forward_functions(blueprint, layout, model):
     """Return the functions of a network, made from a model of it; a built-in one's are shared.
 
-    They never look at the weights of the model, which may go on to be trained.
+    They never read the weights of the model, which may be trained further.
 
     Parameters
     ----------

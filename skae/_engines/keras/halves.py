@@ -1,4 +1,4 @@
-"""What all autoencoders have: weights to draw, two halves, the shape of what comes out."""
+"""What all autoencoders have: weights to draw, two halves, the shape of their output."""
 
 from itertools import count
 from typing import Any
@@ -20,9 +20,9 @@ _DRAWN = {
 
 
 def draw_weights(autoencoder, seed):
-    """Draw the initial weights of a built-in network anew, and let its dropout start anew.
+    """Draw the initial weights of a built-in network anew, and restart its dropout.
 
-    A network that was trained before and one just built are the same after this.
+    After this, a network that was trained before equals one just built.
     """
     seeds = count(seed)
     halves = encoder_and_decoder(autoencoder)
@@ -33,7 +33,7 @@ def draw_weights(autoencoder, seed):
             for name, initializer in _DRAWN.items():
                 _draw(getattr(owner, name, None), getattr(owner, initializer, None), seeds)
             if getattr(owner, "unit_forget_bias", False):
-                _remember_at_first(owner)
+                _set_forget_bias(owner)
             if hasattr(layer, "seed_generator"):
                 layer.seed_generator.state.assign([next(seeds), 0])
 
@@ -48,7 +48,7 @@ def _draw(variable, initializer, seeds):
     variable.assign(initializer(variable.shape, dtype=variable.dtype))
 
 
-def _remember_at_first(cell):
+def _set_forget_bias(cell):
     """Set the bias of the forget gate to one, as Keras does when it builds a cell."""
     bias = np.zeros(cell.bias.shape, dtype=np.float32)
     bias[cell.units : 2 * cell.units] = 1.0
@@ -89,9 +89,9 @@ def _cut_at_latent(autoencoder):
 
 
 def output_shape(model, input_shape):
-    """Return the shape of what a model makes of one row, or the name of its type if it has none.
+    """Return the shape of a model's output for one row, or its type's name if it has no shape.
 
-    A functional model tells without being called.
+    A functional model need not be called for that.
     """
     if getattr(model, "input_shape", None) == (None, *input_shape):
         shape = getattr(model, "output_shape", None)

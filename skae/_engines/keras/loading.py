@@ -7,16 +7,16 @@ import sys
 import threading
 from contextlib import contextmanager
 
-# Names that Keras takes beside those that its modules show.
+# Names that Keras accepts besides those that its modules list.
 _SHORT_NAMES = {
     "losses": ("mae", "mape", "mse", "msle"),
     "metrics": ("mae", "mape", "mse", "msle"),
 }
-_borrowing_python_random = threading.Lock()
+_python_random_lock = threading.Lock()
 
 
 def load_keras():
-    """Import Keras and return it; on another backend than TensorFlow, say so in one sentence."""
+    """Import Keras and return it; raise on any backend but TensorFlow."""
     if "keras" not in sys.modules:
         _refuse_backend(os.environ.get("KERAS_BACKEND", "tensorflow"))
     try:
@@ -76,13 +76,13 @@ def resolve(kind, identifier):
 
 
 @contextmanager
-def python_random_borrowed(seed):
-    """Let Python's own generator start from `seed`, and give it back as it was.
+def seeded_python_random(seed):
+    """Seed Python's own generator within the block, and restore its state afterward.
 
-    Keras draws the seed of a layer that was given none from there. Models that users build are
-    reproducible by this, and their `random` module never notices.
+    Keras draws the seed of a layer without one from there. This makes models that users build
+    reproducible, and leaves their `random` module unaffected.
     """
-    with _borrowing_python_random:
+    with _python_random_lock:
         before = random.getstate()
         random.seed(seed)
         try:

@@ -1,4 +1,4 @@
-"""Weights as one vector a dtype: a compiled function pays for each tensor that it is given."""
+"""Weights as one vector per dtype: a compiled function has a cost for each of its tensors."""
 
 from math import prod
 
@@ -11,7 +11,7 @@ def dtypes(weights):
 
 
 def packed(weights):
-    """Return a list of arrays: of each dtype all weights, one after the other."""
+    """Return a list of arrays: for each dtype all weights, concatenated."""
     return [
         np.concatenate([np.ravel(weight) for weight in group])
         for group in _by_dtype(weights).values()

@@ -1,4 +1,4 @@
-"""What long work shows of itself."""
+"""The progress shown while training."""
 
 import sys
 from time import monotonic
@@ -16,10 +16,10 @@ def progress_callback(label, *, every_epoch):
     label : str
         Whose progress it is.
     every_epoch : bool
-        One line an epoch, or one line in all. In a terminal or a notebook that one line is written
-        again as training goes on; in a file it stands once, at the end.
+        One line per epoch, or one line in all. In a terminal or a notebook that line is updated as
+        training proceeds; in a file it is written once, at the end.
     """
-    place = _EachInItsLine() if every_epoch else _place_of_one_line()
+    output = _LinePerEpoch() if every_epoch else _single_line_output()
 
     class Progress(load_keras().callbacks.Callback):
         def on_train_begin(self, logs=None):
@@ -29,23 +29,23 @@ def progress_callback(label, *, every_epoch):
             values = " - ".join(f"{name} {value:.4g}" for name, value in (logs or {}).items())
             self.line = f"[{label}] epoch {epoch + 1}/{self.params['epochs']} - {values}"
             if every_epoch or monotonic() - self.shown_at > _SECONDS_BETWEEN_UPDATES:
-                place.show(self.line)
+                output.show(self.line)
                 self.shown_at = monotonic()
 
         def on_train_end(self, logs=None):
-            place.finish(self.line)
+            output.finish(self.line)
 
     return Progress()
 
 
-def _place_of_one_line():
-    # In a notebook the output stream is a class of the kernel's.
+def _single_line_output():
+    # In a notebook the output stream is of a class of the kernel's.
     if type(sys.stdout).__module__.startswith("ipykernel"):
-        return _OneInNotebook()
-    return _OneInTerminal() if sys.stdout.isatty() else _OneInFile()
+        return _NotebookLine()
+    return _TerminalLine() if sys.stdout.isatty() else _FileLine()
 
 
-class _EachInItsLine:
+class _LinePerEpoch:
     def show(self, line):
         print(line, flush=True)
 
@@ -53,7 +53,7 @@ class _EachInItsLine:
         """Add nothing: all has been shown."""
 
 
-class _OneInFile:
+class _FileLine:
     def show(self, line):
         """Show nothing: a file would keep each line, and the last one is enough."""
 
@@ -61,19 +61,19 @@ class _OneInFile:
         print(line, flush=True)
 
 
-class _OneInTerminal:
+class _TerminalLine:
     def show(self, line, end=""):
-        # Blanks wipe the rest of a longer line that stood there before.
+        # Blanks overwrite the rest of a longer line written before.
         print(f"\r{line:<78}", end=end, flush=True)
 
     def finish(self, line):
         self.show(line, end="\n")
 
 
-class _OneInNotebook:
-    """Shows the line in a display, as a saved notebook keeps all that was written to a stream.
+class _NotebookLine:
+    """Shows the line in a display, because a saved notebook keeps all output of a stream.
 
-    The last line is written: some consoles have the same kernel but do not update displays.
+    The last line is printed: some consoles have the same kernel but do not update displays.
     """
 
     _handle = None

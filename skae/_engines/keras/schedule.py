@@ -10,10 +10,10 @@ _RATE = 1e-3
 def constant_then_cosine(n_steps):
     """Return a schedule of Keras' own: 0.001 over the first half of the steps, then a cosine to 0.
 
-    It can be saved with an optimizer, and serves one number of steps.
+    It can be saved with an optimizer, but fits one number of steps only.
     """
     half = max(1, n_steps // 2)
-    # A warm-up from a rate to that rate is constant.
+    # A warm-up from a rate to that same rate is constant.
     return load_keras().optimizers.schedules.CosineDecay(
         _RATE, decay_steps=half, warmup_target=_RATE, warmup_steps=half
     )

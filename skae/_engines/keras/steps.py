@@ -1,8 +1,8 @@
-"""One step of training: a batch in, the weights a little better.
+"""One step of training: a batch in, updated weights out.
 
 There are two kinds. `KerasStep` is the model's own `train_step`, for every model and
-optimizer. `PackedAdamStep` computes the same with all that Adam updates in one vector: a step of a
-small network costs what its operations cost to start, not what they compute.
+optimizer. `PackedAdamStep` computes the same with everything that Adam updates in one vector: in a
+small network, launching operations costs more than computing them.
 """
 
 from math import prod
@@ -19,7 +19,7 @@ class KerasStep:
     model : keras.Model
         Built and compiled, with the variables of its metrics.
     row : ndarray of shape (1, ...)
-        To try a step with that is not Keras' own, and may create variables when it first runs.
+        For a trial of a step that is not Keras' own, which may create variables on its first run.
     """
 
     def __init__(self, model, row):
@@ -30,7 +30,7 @@ class KerasStep:
         self._fresh = [variable.value.numpy() for variable in model.optimizer.variables]
 
     def restart(self):
-        """Make the optimizer as new."""
+        """Reset the optimizer."""
         for variable, value in zip(self._model.optimizer.variables, self._fresh, strict=True):
             variable.assign(value)
 
@@ -39,7 +39,7 @@ class KerasStep:
         self._model.train_step(batch)
 
     def finish(self):
-        """Bring the model's weights up to date, which they always are."""
+        """Do nothing: the model's weights are always up to date."""
 
     def _create_variables(self, row):
         known = self._model.variables + self._model.optimizer.variables
@@ -72,7 +72,7 @@ class PackedAdamStep:
 
     @staticmethod
     def fits(model):
-        """Tell whether the step of a compiled model can be made this way."""
+        """Tell whether this step can train a compiled model."""
         return (
             type(model.optimizer) is load_keras().optimizers.Adam
             and _is_keras_own(model)
@@ -80,7 +80,7 @@ class PackedAdamStep:
         )
 
     def restart(self):
-        """Make the optimizer as new, and go on from the weights that the model has now."""
+        """Reset the optimizer, and continue from the present weights of the model."""
         import tensorflow as tf
 
         self._weights.assign(packed(self._variables)[0])
@@ -111,7 +111,7 @@ class PackedAdamStep:
                 variable.assign(value)
 
     def finish(self):
-        """Bring the model's weights up to date."""
+        """Write the packed weights back to the model."""
         for variable, value in unpacked(self._variables, [self._weights]):
             variable.assign(value)
 
@@ -136,7 +136,7 @@ class PackedAdamStep:
 
 
 def _is_keras_own(model):
-    """Tell whether a model leaves its step, and what it measures, to Keras."""
+    """Tell whether a model uses Keras' own training step and metrics."""
     keras_model = load_keras().Model
     return all(
         getattr(type(model), name) is getattr(keras_model, name)

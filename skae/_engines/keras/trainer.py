@@ -37,7 +37,7 @@ class Trainer:
         self._traced = {}
 
     def restart(self, options, n_steps):
-        """Make the optimizer as new, for a training of `n_steps`."""
+        """Reset the optimizer, for a training of `n_steps`."""
         self._step.restart()
         if options.learning_rate != "auto":
             self.model.optimizer.learning_rate = options.learning_rate
@@ -47,22 +47,22 @@ class Trainer:
             self.model.optimizer.learning_rate = constant_then_cosine(n_steps)
 
     def bind(self, options, seed):
-        """Take the settings of a training that are no part of the graph."""
+        """Set the options of a training that are not part of the graph."""
         self._batch_size = np.int32(options.batch_size)
         self._noise = np.float32(options.noise)
         self._seed = np.int32(seed)
 
     def run_epochs(self, data, orders, resume=False):
-        """Train for one epoch an order of rows, without Python in between; return their logs.
+        """Train for one epoch per order of rows, all in one graph call; return their logs.
 
         Parameters
         ----------
         data : tuple of tensor
             The rows, and their weights if they have any.
         orders : sequence of ndarray of int, of shape (n_samples,) or (n_samples, n_members)
-            One permutation of the rows an epoch, and a member.
+            One permutation of the rows for each epoch, or for each epoch and member.
         resume : bool
-            Whether the first of them belongs to the epoch before.
+            Whether the first of them continues the previous epoch.
         """
         if ("epochs", len(data)) not in self._traced:
             self._traced["epochs", len(data)] = self._trace_epochs(weighted=len(data) == 2)
@@ -88,7 +88,7 @@ class Trainer:
         return self._logs()
 
     def evaluate(self, rows, resume=False):
-        """Return the loss and metrics of rows; with `resume` of those evaluated before as well."""
+        """Return the loss and metrics of rows; with `resume`, including those evaluated before."""
         if "evaluate" not in self._traced:
             self._traced["evaluate"] = compiled(
                 self._evaluate_in_graph, *self._data_signature(), ((), "int32"), ((), "bool")
@@ -172,7 +172,7 @@ class Trainer:
         noisy = target
         if tf.is_tensor(noise) or noise:
             key = tf.stack([seed, tf.cast(self.model.optimizer.iterations, tf.int32)])
-            # Members see different rows, so the same noise is no copy; drawing it is what costs.
+            # Members see different rows, so they can share the noise, which is expensive to draw.
             shape = [tf.shape(target)[0], *[1 for _ in self._members], *self._input_shape]
             noisy += noise * tf.random.stateless_normal(shape, seed=key)
         weight = (tf.gather(values, rows)[..., *self._weight_axes] for values in weight)
@@ -202,15 +202,15 @@ class Trainer:
         if not isinstance(options.optimizer, str):
             return None
         if options.callbacks:
-            # One of them may save the model, with an optimizer that Keras must know how to load.
+            # One of them may save the model, with an optimizer that Keras must be able to load.
             return constant_then_cosine(2)
         self._schedule = adjustable_constant_then_cosine()
         return self._schedule
 
     def _step_of_model(self, options):
-        """Return how the model is trained, with all the variables that it needs.
+        """Return the training step of the model, with all its variables created.
 
-        A loop inside a graph cannot create them.
+        A loop inside a graph cannot create variables.
         """
         row = np.zeros((1, *self._members, *self._input_shape), dtype=np.float32)
         self.model.test_step((row, row))
@@ -224,9 +224,9 @@ class Trainer:
 
 
 def _fast_msle(y_true, y_pred):
-    """Return Keras' mean squared logarithmic error, by operations that are twice as fast.
+    """Return Keras' mean squared logarithmic error, with operations that are twice as fast.
 
-    TensorFlow turns log(1 + y) into its slow log1p, and the gradient of a maximum is slow as well.
+    TensorFlow turns log(1 + y) into its slow log1p, and the gradient of a maximum is slow too.
     """
     keras = load_keras()
     ops = keras.ops
@@ -242,7 +242,7 @@ def _metric(metric):
 
 
 def _optimizer(options, learning_rate):
-    """Return a new optimizer, with a learning rate in place of its own unless that is None."""
+    """Return a new optimizer, with its own learning rate if `learning_rate` is None."""
     fresh = resolve("optimizers", options.optimizer)
     config = fresh.get_config()
     config.pop("name", None)
@@ -252,9 +252,9 @@ def _optimizer(options, learning_rate):
 
 
 def _trimmed(loss, fraction, members):
-    """Return a loss that leaves the worst-reconstructed share of each batch out.
+    """Return a loss that leaves out the worst-reconstructed share of each batch.
 
-    `members` is empty, or the number of members, each of which has rows of its own.
+    `members` is empty, or the number of members, each of which has its own rows.
     """
     keras = load_keras()
     ops = keras.ops
@@ -268,7 +268,7 @@ def _trimmed(loss, fraction, members):
             n_rows = ops.cast(n_rows, values.dtype)
             n_kept = ops.ceil(n_rows * (1.0 - fraction))
             largest = ops.take(ops.sort(values, axis=0), ops.cast(n_kept, "int32") - 1, axis=0)
-            # Divided by the rows that are kept, where Keras will divide by all of them.
+            # Keras will divide by all rows; this makes it the mean over those kept.
             return values * ops.cast(values <= largest, values.dtype) * (n_rows / n_kept)
 
     return Trimmed(name="trimmed_loss")

@@ -1,8 +1,8 @@
 """The training loop: a model and arrays in, weights and history out.
 
 Keras' own training step runs inside one compiled function that loops over the batches of an epoch,
-and over several epochs where nobody wants to hear of each; `model.fit` would go through Python once
-a batch. It knows nothing of scikit-learn.
+and over several epochs if no callback listens to them; `model.fit` would return to Python after
+each batch. This module knows nothing of scikit-learn.
 """
 
 import copy
@@ -21,7 +21,7 @@ from skae._engines.keras.progress import progress_callback
 from skae._engines.keras.trainer import Trainer
 from skae._engines.options import n_batches
 
-# Rows that one call of the compiled loop may see: Ctrl-C is heard between two calls.
+# Rows that one call of the compiled loop may process: Ctrl-C is handled between calls.
 _MAX_ROWS_PER_CALL = 200_000
 _BATCH_HOOKS = (
     "on_batch_begin",
@@ -108,7 +108,7 @@ def train(trainer, feed, options, *, feed_val=None, seed=0):
     trainer : Trainer
         With the model's initial weights.
     feed : Feed
-        The rows to train on, and what each counts for in the loss.
+        The rows to train on, and how much each counts in the loss.
     options : TrainingOptions
         How to train.
     feed_val : Feed, default=None
@@ -119,7 +119,7 @@ def train(trainer, feed, options, *, feed_val=None, seed=0):
     Returns
     -------
     history : dict of list of float
-        One value an epoch for the loss and each metric, as `keras.Model.fit` records them.
+        One value per epoch for the loss and each metric, as `keras.Model.fit` records them.
 
     Raises
     ------
@@ -151,8 +151,8 @@ def train(trainer, feed, options, *, feed_val=None, seed=0):
 def _epochs_runner(trainer, feed, options, callbacks, no_listener):
     """Return a function that trains for some epochs and returns their logs.
 
-    Where only the callback that keeps the history listens, and there is nothing to evaluate, many
-    epochs go by in one call.
+    If only the history callback listens, and there is nothing to evaluate, many epochs run in one
+    call.
     """
     by_batches = any(_listens_to_batches(callback) for callback in callbacks.callbacks)
     data = _tensors(feed.read()) if feed.at_once else None
@@ -174,7 +174,7 @@ def _epochs_runner(trainer, feed, options, callbacks, no_listener):
 
 
 def _run_epoch_by_chunks(feed, data, generator, batch_size, run_chunk):
-    """Train for one epoch on the data, or on what is read chunk by chunk where they are None."""
+    """Train for one epoch on the data, or, if that is None, on chunks read one by one."""
     n_before = 0
     for positions, order in feed.shuffled_chunks(generator, batch_size):
         chunk = _tensors(feed.read(positions)) if data is None else data
@@ -189,7 +189,7 @@ def _run_chunk(trainer, data, order, n_before):
 
 
 def _run_by_batches(trainer, batch_size, callbacks, data, order, n_before):
-    """Train on a chunk, and come back to Python after each batch for the callbacks."""
+    """Train on a chunk, returning to Python after each batch for the callbacks."""
     if n_before == 0:
         trainer.model.reset_metrics()
     for number, start in enumerate(range(0, len(order), batch_size), start=n_before):

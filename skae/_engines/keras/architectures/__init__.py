@@ -1,5 +1,5 @@
-"""The built-in networks, an architecture a module, each with a function `build`.
+"""The built-in networks, one architecture per module, each with a function `build`.
 
-The name of a module is the name of the architecture; its record stands in
+The name of a module is the name of the architecture; its record is in
 `skae._network.architectures`.
 """

@@ -1,11 +1,11 @@
-"""The layers that the built-in architectures are made of, each with a seed of its own."""
+"""The layers of the built-in architectures, each with a seed of its own."""
 
 from itertools import count
 from math import prod
 
 from skae._engines.keras.loading import load_keras, resolve
 
-# TensorFlow's number for the generator that it has on every device.
+# TensorFlow's number for the generator available on every device.
 _PHILOX = 1
 
 
@@ -30,7 +30,7 @@ class Layers:
         self._dropout_class = _fast_dropout() if fast_ops else load_keras().layers.Dropout
 
     def weighted(self, layer_class, *sizes, **kwargs):
-        """Return a layer that has a kernel, initialized and penalized as all of the network's."""
+        """Return a layer with a kernel, initialized and penalized like all of the network's."""
         keras = load_keras()
         l2 = self._sizes.l2
         return layer_class(
@@ -41,7 +41,7 @@ class Layers:
         )
 
     def hidden(self, tensor, layer_class, *sizes, name, **kwargs):
-        """Return what a hidden layer makes of a tensor: normalized, activated, dropped."""
+        """Return the output of a hidden layer: normalized, activated, dropped."""
         kwargs = {"use_bias": not self._sizes.batch_norm, **kwargs}
         tensor = self.weighted(layer_class, *sizes, name=name, **kwargs)(tensor)
         tensor = self.normalized(tensor, name)
@@ -50,20 +50,20 @@ class Layers:
         return self.dropped(tensor, name)
 
     def normalized(self, tensor, name):
-        """Return a tensor normalized over the batch, where the network does that."""
+        """Return a tensor, normalized over the batch if the network does that."""
         if not self._sizes.batch_norm:
             return tensor
         return load_keras().layers.BatchNormalization(name=f"{name}_norm")(tensor)
 
     def dropped(self, tensor, name):
-        """Return a tensor of which a share is dropped in training, where the network does that."""
+        """Return a tensor, with a share dropped in training if the network does that."""
         rate = self._sizes.dropout
         if not rate:
             return tensor
         return self._dropout_class(rate, seed=next(self.seeds), name=f"{name}_dropout")(tensor)
 
     def latent(self, tensor, layer_class=None, *args, **kwargs):
-        """Return the code that the latent layer, dense by default, makes of a tensor."""
+        """Return the code of a tensor, by a latent layer that is dense by default."""
         l1 = self._sizes.latent_l1
         return self.weighted(
             layer_class or load_keras().layers.Dense,
@@ -76,19 +76,19 @@ class Layers:
         )(tensor)
 
     def output(self, tensor, layer_class, *sizes, **kwargs):
-        """Return what the layer at the end makes of a tensor."""
+        """Return the output of the last layer."""
         activation = resolve("activations", self._sizes.output_activation)
         return self.weighted(layer_class, *sizes, name="output", activation=activation, **kwargs)(
             tensor
         )
 
     def activation(self, activation):
-        """Return a Keras activation; a fast one gives the same within rounding."""
+        """Return a Keras activation; the fast one is equal up to rounding."""
         return activation_function(activation, self._fast_ops)
 
 
 def joined(input_shape, latent_dim, encode, decode):
-    """Return an autoencoder of two functions of tensors, with them as its nested models."""
+    """Return an autoencoder of two functions of tensors, which become its nested models."""
     keras = load_keras()
     row = keras.Input(input_shape, name="row")
     code = keras.Input((latent_dim,), name="code")
@@ -104,7 +104,7 @@ def flat(tensor):
 
 
 def shaped(tensor, shape):
-    """Return a tensor of vectors with each as a row of some shape."""
+    """Return a tensor of vectors, each reshaped as a row."""
     if len(shape) == 1:
         return tensor
     assert prod(shape) == tensor.shape[-1]
@@ -112,7 +112,7 @@ def shaped(tensor, shape):
 
 
 def activation_function(activation, fast_ops):
-    """Return a Keras activation; a fast one gives the same within rounding."""
+    """Return a Keras activation; the fast one is equal up to rounding."""
     function = resolve("activations", activation)
     if fast_ops and function is resolve("activations", "mish"):
         return _fast_mish
@@ -127,10 +127,10 @@ def _fast_mish(tensor):
     if tensor.dtype != tf.float32:
         return load_keras().activations.mish(tensor)
 
-    # Keras' mish keeps several tensors for its gradient, which computes two exponentials anew.
+    # Keras' mish keeps several tensors for its gradient, which recomputes two exponentials.
     @tf.custom_gradient
     def mish(x):
-        # tanh(softplus(x)) by one exponential, which does for the gradient too. Beyond 20 it is 1.
+        # tanh(softplus(x)) from one exponential, reused by the gradient. Beyond 20 it is 1.
         power = tf.exp(tf.minimum(x, 20.0))
         product = power * (power + 2.0)
         tanh = product / (product + 2.0)
@@ -144,7 +144,7 @@ def _fast_mish(tensor):
 
 
 def _fast_silu(tensor):
-    # TensorFlow's own has a gradient that computes everything once more.
+    # The gradient of TensorFlow's own recomputes everything.
     return tensor * load_keras().ops.sigmoid(tensor)
 
 
@@ -158,7 +158,7 @@ def _fast_dropout():
             state = self.seed_generator.state
             seed_and_count = tf.cast(state.value, tf.uint64)
             state.assign_add([0, 1])
-            # The raw operation, as the public ones hash the seed anew for each call.
+            # The raw operation, because the public ones hash the seed again on each call.
             uniform = tf.raw_ops.StatelessRandomUniformV2(
                 shape=tf.shape(inputs),
                 key=seed_and_count[:1],
@@ -167,7 +167,7 @@ def _fast_dropout():
                 dtype=inputs.dtype,
             )
             kept = tf.floor(uniform + (1 - self.rate))
-            # A product, forth and back, where Keras selects, which takes four times as long.
+            # A product in both passes; Keras selects, which takes four times as long.
             return inputs * (kept * (1 / (1 - self.rate)))
 
     return FastDropout

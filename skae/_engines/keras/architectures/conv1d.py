@@ -12,8 +12,8 @@ from skae._engines.keras.loading import load_keras
 def build(layout, sizes, *, seed, kernel_size, strides, fast_ops=False):
     """Build a convolutional encoder and its mirror image, the decoder, as one functional model.
 
-    Each layer of the encoder looks at `kernel_size` neighboring steps and leaves one of `strides`
-    of them; the decoder goes back the same way.
+    Each layer of the encoder sees `kernel_size` neighboring steps and keeps one in `strides` of
+    them; the decoder reverses this.
 
     Parameters
     ----------
@@ -65,6 +65,6 @@ def build(layout, sizes, *, seed, kernel_size, strides, fast_ops=False):
 
 
 def _cut(tensor, length):
-    """Return a signal without the steps at its end by which strides of it overshoot a length."""
+    """Return a signal without the final steps by which its strides overshoot a length."""
     surplus = tensor.shape[1] - length
     return load_keras().layers.Cropping1D((0, surplus))(tensor) if surplus else tensor

@@ -14,7 +14,7 @@ def build(layout, sizes, *, seed, fast_ops=False):
     layout : Layout
         How the network sees a row.
     sizes : Sizes
-        Layers and their settings. The decoder has the hidden layers the other way round.
+        Layers and their settings. The decoder has the hidden layers in reverse order.
     seed : int
         Of the initial weights and the dropout. Nothing else is random.
     fast_ops : bool, default=False
@@ -33,7 +33,7 @@ def build(layout, sizes, *, seed, fast_ops=False):
 def dense_around(latent, layers, layout, sizes):
     """Return an autoencoder with dense layers before and after a latent layer.
 
-    That is a function of what the encoder's hidden layers make of the rows, and of the rows.
+    That is a function of the output of the encoder's hidden layers, and of the rows.
     """
     dense = load_keras().layers.Dense
     input_shape = layout.input_shape

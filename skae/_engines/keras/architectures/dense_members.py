@@ -12,7 +12,7 @@ def build(layout, sizes, *, seed, fast_ops=False):
     Parameters
     ----------
     layout : Layout
-        The model takes rows of shape (n_members, n_features), a row a member.
+        The model takes rows of shape (n_members, n_features), one row per member.
     sizes : Sizes
         Of each member. There is no batch normalization.
     seed : int
@@ -37,7 +37,7 @@ def build(layout, sizes, *, seed, fast_ops=False):
             output_shape=(None, units),
             bias_axes="mo",
             activation=layers.activation(activation),
-            # Glorot's, of a member alone: Keras would count the inputs or outputs of all.
+            # Glorot's, for a single member: Keras would count the inputs or outputs of all.
             kernel_initializer=draw,
             # Keras takes the mean loss of the members, but the sum of the penalties.
             kernel_regularizer=keras.regularizers.L2(sizes.l2 / n_members) if sizes.l2 else None,
@@ -52,7 +52,7 @@ def build(layout, sizes, *, seed, fast_ops=False):
 
     units = sizes.hidden_layer_sizes
     row = keras.Input((n_members, n_features), name="input")
-    # With the members first, each layer is one multiplication and moves nothing.
+    # With the members first, each layer is one matrix product and transposes nothing.
     tensor = keras.ops.swapaxes(row, 0, 1)
     tensor = hidden(tensor, units, "encoder")
     code = dense(tensor, sizes.latent_dim, "code", sizes.latent_activation)
@@ -64,7 +64,7 @@ def build(layout, sizes, *, seed, fast_ops=False):
 
 
 def _penalized(code, latent_l1, n_members):
-    """Return the codes, of shape (n_members, n_rows, n_codes), with a penalty of their size."""
+    """Return the codes, of shape (n_members, n_rows, n_codes), with a penalty on their size."""
     if not latent_l1:
         return code
     keras = load_keras()

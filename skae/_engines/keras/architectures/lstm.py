@@ -7,8 +7,8 @@ from skae._engines.keras.loading import load_keras
 def build(layout, sizes, *, seed, fast_ops=False):
     """Build an autoencoder of long short-term memory (Malhotra et al., 2016).
 
-    The encoder reads a signal step by step; the code is made of the state after the last one. The
-    decoder is given the code at every step, and its states are made into the signal.
+    The encoder reads a signal step by step; the code is computed from the state after the last one.
+    The decoder is given the code at every step, and the signal is computed from its states.
 
     Parameters
     ----------
