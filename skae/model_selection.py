@@ -1,6 +1,5 @@
 """Splitting labeled rows for the evaluation of outlier detectors, and comparing detectors."""
 
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from numbers import Integral
@@ -21,6 +20,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from skae._labels import inlier_mask
 from skae._sklearn_compat import Interval, validate_parameter_constraints
+from skae._warnings import warn
 from skae.displays.comparison import DetectorComparisonDisplay
 from skae.metrics import anomaly_scorers
 
@@ -396,10 +396,9 @@ def _scores(names, metrics, n_folds, results):
 
 def _warn_of_failures(scores, n_folds):
     for name, errors in scores.dropna(subset="error").groupby("detector", sort=False)["error"]:
-        warnings.warn(
+        warn(
             f"{name} failed in {len(errors)} of {n_folds} folds: {errors.iloc[0]}",
             FitFailedWarning,
-            stacklevel=3,
         )
 
 

@@ -5,7 +5,6 @@ import http.client
 import os
 import tempfile
 import time
-import warnings
 from io import BytesIO
 from numbers import Integral, Real
 from pathlib import Path
@@ -18,6 +17,7 @@ from sklearn.datasets import get_data_home
 from sklearn.utils import Bunch
 
 from skae._sklearn_compat import Interval, validate_params
+from skae._warnings import warn
 
 _N_TIMES = 140
 
@@ -280,7 +280,7 @@ def _download(n_retries, delay):
                     f"Could not download {_URL}: {error!r}. Nothing was saved. Try again later, "
                     f"or set {_ENVIRONMENT_VARIABLE} to a folder that holds {_NPZ_NAME}."
                 ) from error
-            warnings.warn(f"Retry downloading {_URL} after {error!r}", stacklevel=2)
+            warn(f"Retry downloading {_URL} after {error!r}")
         n_retries -= 1
         time.sleep(delay)
 
