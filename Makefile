@@ -7,7 +7,7 @@ BIN := .venv/bin
 # TensorFlow tells of itself on import; whoever wants to hear it sets this to 0.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test coverage slow portable lint types wheel oldest prerelease docs clean
+.PHONY: demo test coverage slow portable lint types wheel oldest prerelease clients docs clean
 
 demo: .venv/installed ## find the abnormal heartbeats, beside IsolationForest
 	$(BIN)/python examples/01_find_abnormal_heartbeats.py
@@ -79,6 +79,14 @@ oldest: ## the conformance run on the oldest declared versions
 		&& touch .venv-oldest/installed; }
 	.venv-oldest/bin/python -m pytest -n 2 tests/conformance
 
+clients: .venv-clients/installed ## the recipes for other packages, with these packages
+	.venv-clients/bin/python -m pytest tests/clients
+
+.venv-clients/installed: pyproject.toml
+	$(PYTHON) -m venv .venv-clients
+	.venv-clients/bin/python -m pip install --quiet --editable ".[clients]"
+	touch $@
+
 # TensorFlow's pre-releases depend on keras-nightly, which overwrites files of keras: so it is removed,
 # and keras is installed again. ".[test]" would hold NumPy back (numba does), so pytest has to do.
 prerelease: ## the conformance and training tests on the newest versions that fit together
@@ -92,4 +100,4 @@ prerelease: ## the conformance and training tests on the newest versions that fi
 	.venv-prerelease/bin/python -m pytest -n 2 tests/conformance tests/test_training.py tests/test_autoencoder.py
 
 clean:
-	rm -rf .venv .venv-wheel .venv-oldest .venv-prerelease .coverage dist figures docs/_build docs/_gallery docs/_typed docs/auto_examples docs/generated
+	rm -rf .venv .venv-wheel .venv-oldest .venv-prerelease .venv-clients .coverage dist figures docs/_build docs/_gallery docs/_typed docs/auto_examples docs/generated
