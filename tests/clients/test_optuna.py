@@ -1,5 +1,6 @@
 """Optuna: a search over parameters, and trials that end early."""
 
+import pytest
 from optuna.trial import TrialState
 
 
@@ -9,6 +10,8 @@ def test_search(run_recipe):
     assert 0.5 < study.best_value <= 1
 
 
+# Some of the learning rates that are tried are too small, which is the point.
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_pruning(run_recipe):
     study = run_recipe("prune_with_optuna.py")["study"]
     states = [trial.state for trial in study.trials]
