@@ -12,7 +12,8 @@ _SHORT_NAMES = {
     "losses": ("mae", "mape", "mse", "msle"),
     "metrics": ("mae", "mape", "mse", "msle"),
 }
-_python_random_lock = threading.Lock()
+# Held while something process-wide is changed for the time of a block.
+PROCESS_LOCK = threading.RLock()
 
 
 def load_keras():
@@ -75,6 +76,12 @@ def resolve(kind, identifier):
         ) from error
 
 
+def summary(error):
+    """Return the class of an exception and the first line of its message."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
 @contextmanager
 def seeded_python_random(seed):
     """Seed Python's own generator within the block, and restore its state afterward.
@@ -82,7 +89,7 @@ def seeded_python_random(seed):
     Keras draws the seed of a layer without one from there. This makes models that users build
     reproducible, and leaves their `random` module unaffected.
     """
-    with _python_random_lock:
+    with PROCESS_LOCK:
         before = random.getstate()
         random.seed(seed)
         try:

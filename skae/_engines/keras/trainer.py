@@ -7,6 +7,7 @@ import numpy as np
 from skae._engines.keras.cache import compiled
 from skae._engines.keras.loading import load_keras, resolve
 from skae._engines.keras.schedule import adjustable_constant_then_cosine, constant_then_cosine
+from skae._engines.keras.settings import Settings
 from skae._engines.keras.steps import KerasStep, PackedAdamStep
 
 
@@ -27,6 +28,7 @@ class Trainer:
 
     def __init__(self, model, options, layout):
         self.model = model
+        self._settings = Settings.current()
         self._input_shape = layout.input_shape
         self._members = layout.member_axes
         # Keras' losses average over the last axis of a row only; a trimmed one over all.
@@ -65,7 +67,8 @@ class Trainer:
             Whether the first of them continues the previous epoch.
         """
         if ("epochs", len(data)) not in self._traced:
-            self._traced["epochs", len(data)] = self._trace_epochs(weighted=len(data) == 2)
+            with self._settings.applied():
+                self._traced["epochs", len(data)] = self._trace_epochs(weighted=len(data) == 2)
         table = self._traced["epochs", len(data)](
             *data,
             np.stack(orders).astype(np.int32),
@@ -79,20 +82,22 @@ class Trainer:
     def run_batch(self, data, rows):
         """Train on some rows of the data; return the logs of the epoch so far."""
         if ("batch", len(data)) not in self._traced:
-            self._traced["batch", len(data)] = compiled(
-                self._batch_in_graph,
-                *self._data_signature(len(data) == 2),
-                ((None, *self._members), "int32"),
-            )
+            with self._settings.applied():
+                self._traced["batch", len(data)] = compiled(
+                    self._batch_in_graph,
+                    *self._data_signature(len(data) == 2),
+                    ((None, *self._members), "int32"),
+                )
         self._traced["batch", len(data)](*data, rows.astype(np.int32))
         return self._logs()
 
     def evaluate(self, rows, resume=False):
         """Return the loss and metrics of rows; with `resume`, including those evaluated before."""
         if "evaluate" not in self._traced:
-            self._traced["evaluate"] = compiled(
-                self._evaluate_in_graph, *self._data_signature(), ((), "int32"), ((), "bool")
-            )
+            with self._settings.applied():
+                self._traced["evaluate"] = compiled(
+                    self._evaluate_in_graph, *self._data_signature(), ((), "int32"), ((), "bool")
+                )
         self._traced["evaluate"](rows, self._batch_size, np.bool_(resume))
         return self._logs()
 

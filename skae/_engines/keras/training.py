@@ -79,8 +79,9 @@ def train_network(blueprint, layout, feed, options, *, feed_val, seeds, weights=
 
     def make_trainer():
         # A callback may save the model, which Keras alone must be able to load.
-        model = build_network(blueprint, layout, fast_ops=not options.callbacks)
-        return Trainer(model, options, layout)
+        with blueprint.settings.applied():
+            model = build_network(blueprint, layout, fast_ops=not options.callbacks)
+            return Trainer(model, options, layout)
 
     key = None if None in graph_keys else (*graph_keys, graph_settings())
     with TRAINERS.checked_out(key, make_trainer) as trainer:
