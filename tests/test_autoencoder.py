@@ -325,7 +325,7 @@ class TestTraining:
             with pytest.raises(TypeError, match=r"must be instances of keras.callbacks.Callback"):
                 detector(callbacks=[no_callback]).fit(normal)
 
-    def test_callbacks_are_copied_and_called(self, normal):
+    def test_callbacks_are_called(self, normal):
         class Recorder(keras.callbacks.Callback):
             calls = []
 

@@ -60,9 +60,10 @@ class AutoencoderOutlierDetector(
         "lstm" of recurrent layers [5]_, both for signals; "vae" is a dense variational autoencoder
         [3]_, which draws the latent code from a Gaussian in training and scores by its mean. A
         function is called as `architecture(input_shape, **architecture_params)` and returns a new
-        `keras.Model`, which may be subclassed; it is called again when a pickled detector is
-        loaded, so it must be importable. A `keras.Model` is a template: it is cloned with fresh
-        weights and never changed; its compile settings are ignored. The parameters from
+        `keras.Model`, which may be subclassed; it is called twice, to make sure that each model is
+        new, and again when a pickled detector is loaded, so it must be importable. A `keras.Model`
+        is a template: it is cloned with fresh weights, but keeps what its layers have adapted to,
+        and is never changed; its compile settings are ignored. The parameters from
         `hidden_layer_sizes` to `latent_l1` are for the named ones only.
     architecture_params : dict or None, default=None
         Keyword arguments for the function. For "conv1d" `kernel_size` (default 7), how many
@@ -114,7 +115,8 @@ class AutoencoderOutlierDetector(
         An instance is a template: it is never changed.
     learning_rate : float or "auto", default="auto"
         "auto" is 0.001 over the first half of the steps, then falls to zero along a cosine; with an
-        optimizer instance, it is the instance's own. A float is constant.
+        optimizer instance, it is the instance's own. A float is constant. A callback may assign
+        another rate: from then on "auto" leaves the rate to the callbacks.
     epochs : int or "auto", default="auto"
         How many times training sees all rows. "auto" makes about 2,000 gradient steps, in at least
         2 and at most 200 epochs.
@@ -143,8 +145,10 @@ class AutoencoderOutlierDetector(
         Share of outliers among the rows given to `fit`, in (0, 0.5]: the offset is that quantile of
         all their scores. "auto" leaves the offset to `threshold`.
     callbacks : sequence of keras.callbacks.Callback or None, default=None
-        Copied before each fit. One with batch hooks makes training nearly as slow as
-        `keras.Model.fit`, because each batch then returns to Python.
+        They hear the training as in `keras.Model.fit`, and have no model after it. Clones have
+        copies of them: what a search, or :class:`skae.FitOnInliers`, fits is heard by these. One
+        with batch hooks makes training nearly as slow as `keras.Model.fit`, because each batch then
+        returns to Python.
     warm_start : bool, default=False
         Whether the next `fit` continues from the present weights. The optimizer starts anew, and
         `history_` is appended to.
@@ -185,7 +189,8 @@ class AutoencoderOutlierDetector(
 
     Notes
     -----
-    Computations run in float32; scores are float64.
+    Computations run in float32; scores are float64. A network of your own computes in the dtype
+    policy that Keras has when `fit` is called, and keeps it; the named ones follow no policy.
 
     A network shows its halves by attributes `encoder` and `decoder`, by nested models of these
     names, or by a layer named "latent". Without halves there is no `transform` or

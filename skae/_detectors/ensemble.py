@@ -65,9 +65,10 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
         An instance is a template: it is never changed.
     learning_rate : float or "auto", default="auto"
         "auto" is 0.001 over the first half of the steps, then falls to zero along a cosine; with an
-        optimizer instance, it is the instance's own. A float is constant. The loss is the mean over
-        the members: with an optimizer that follows the size of the gradient, such as SGD, multiply
-        what suits a single network by `n_estimators`.
+        optimizer instance, it is the instance's own. A float is constant. A callback may assign
+        another rate: from then on "auto" leaves the rate to the callbacks. The loss is the mean
+        over the members: with an optimizer that follows the size of the gradient, such as SGD,
+        multiply what suits a single network by `n_estimators`.
     epochs : int or "auto", default="auto"
         How many times training sees all rows. "auto" makes about 2,000 gradient steps, in at least
         2 and at most 200 epochs.
@@ -96,8 +97,10 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
         Share of outliers among the rows given to `fit`, in (0, 0.5]: the offset is that quantile of
         all their scores. "auto" leaves the offset to `threshold`.
     callbacks : sequence of keras.callbacks.Callback or None, default=None
-        Copied before each fit. One with batch hooks makes training nearly as slow as
-        `keras.Model.fit`, because each batch then returns to Python.
+        They hear the training as in `keras.Model.fit`, and have no model after it. Clones have
+        copies of them: what a search, or :class:`skae.FitOnInliers`, fits is heard by these. One
+        with batch hooks makes training nearly as slow as `keras.Model.fit`, because each batch then
+        returns to Python.
     warm_start : bool, default=False
         Whether the next `fit` continues from the present weights. The optimizer starts anew, and
         `history_` is appended to.

@@ -1,11 +1,19 @@
 """Cloning and pickling of parameters that are Keras objects."""
 
+import copy
 import json
+import pickle
 
 from sklearn.base import BaseEstimator
 
 from skae._engines.keras.blueprints import ConfigBlueprint, config_of
-from skae._engines.keras.loading import is_keras_model, load_keras, seeded_python_random
+from skae._engines.keras.loading import (
+    is_keras_model,
+    load_keras,
+    seeded_python_random,
+    summary,
+)
+from skae._engines.keras.states import layer_states, restore_states
 
 _MODULES_OF_OPTIMIZERS = ("keras.optimizers", "keras.optimizers.schedules")
 
@@ -18,10 +26,53 @@ def clone_sharing_models(estimator, names):
     """
     shared = {name: getattr(estimator, name) for name in names}
     shared = {name: value for name, value in shared.items() if _is_keras_object(value)}
-    copy = object.__new__(type(estimator))
-    vars(copy).update(vars(estimator))
-    vars(copy).update(dict.fromkeys(shared))
-    return BaseEstimator.__sklearn_clone__(copy).set_params(**shared)
+    stripped = object.__new__(type(estimator))
+    vars(stripped).update(vars(estimator))
+    vars(stripped).update(dict.fromkeys(shared))
+    check_copies(estimator)
+    return BaseEstimator.__sklearn_clone__(stripped).set_params(**shared)
+
+
+def check_copies(estimator):
+    """Name the callback that cannot be copied, if there is one.
+
+    Raises
+    ------
+    TypeError
+        If there is one.
+    """
+    for position, callback in enumerate(getattr(estimator, "callbacks", None) or ()):
+        try:
+            copy.deepcopy(callback)
+        except Exception as error:
+            raise TypeError(
+                f"callbacks[{position}], of class {type(callback).__name__}, cannot be copied, as "
+                f"clone does in every search and meta-estimator ({summary(error)}). "
+                "Open files and make locks in its on_train_begin instead of its constructor, or "
+                "give it a method __deepcopy__ that returns self, so that all fits share it."
+            ) from error
+
+
+def check_pickles(estimator):
+    """Name the callback that cannot be pickled, if there is one.
+
+    Raises
+    ------
+    TypeError
+        If there is one.
+    """
+    for position, callback in enumerate(estimator.callbacks or ()):
+        try:
+            pickle.dumps(callback)
+        except (AttributeError, pickle.PicklingError):
+            # Local classes and functions, which pickle names itself, and joblib's workers accept.
+            continue
+        except Exception as error:
+            raise TypeError(
+                f"callbacks[{position}], of class {type(callback).__name__}, cannot be pickled "
+                f"({summary(error)}). Fitted, the detector needs it no more: "
+                "set_params(callbacks=None) before saving, or write its __getstate__."
+            ) from error
 
 
 def _is_keras_object(value):
@@ -34,10 +85,35 @@ def pack_parameter(value):
     Keras' own pickles contain the time of day, so two pickles of one object differ.
     """
     if is_keras_model(value):
-        return {"keras_model": config_of(value), "weights": value.get_weights()}
+        return {"keras_model": config_of(value), **contents(value)}
     if hasattr(value, "apply_gradients"):
         return {"keras_optimizer": json.dumps(load_keras().optimizers.serialize(value))}
     return value
+
+
+def contents(model):
+    """Return the weights of a model, and what its layers know besides them."""
+    return {"weights": model.get_weights(), "states": layer_states(model)}
+
+
+def checked_unpack(name, packed):
+    """Unpack a parameter to learn, while the original is there, whether that is possible.
+
+    Raises
+    ------
+    ValueError
+        If Keras cannot make such a model again.
+    """
+    try:
+        return unpack_parameter(packed)
+    except Exception as error:
+        raise ValueError(
+            f"{name} is a keras.Model that could be saved but never loaded again: Keras cannot "
+            f"make it from its configuration ({summary(error)}). In place of Lambda layers and "
+            "local classes use layers of importable classes, registered by "
+            "keras.saving.register_keras_serializable; "
+            "AutoencoderOutlierDetector also takes a function that returns the model."
+        ) from error
 
 
 def unpack_parameter(value):
@@ -48,6 +124,7 @@ def unpack_parameter(value):
         with seeded_python_random(0):
             model = ConfigBlueprint(value["keras_model"]).build()
         model.set_weights(value["weights"])
+        restore_states(model, value["states"])
         return model
     if "keras_optimizer" in value:
         return _optimizer(json.loads(value["keras_optimizer"]))

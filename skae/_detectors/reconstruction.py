@@ -16,13 +16,17 @@ from skae._detectors.base import (
     unchanged_on_failure,
 )
 from skae._detectors.keras_parameters import (
+    checked_unpack,
     clone_sharing_models,
+    contents,
     pack_parameter,
     unpack_parameter,
 )
 from skae._engines.keras.blueprints import check_reconstructs
 from skae._engines.keras.forward import ForwardFunctions, KerasForward
 from skae._engines.keras.loading import is_keras_model
+from skae._engines.keras.settings import Settings
+from skae._engines.keras.states import HOW_TO_KEEP_STATE, computes_alike
 from skae._engines.options import Layout
 from skae._network.scorer import Scorer
 from skae._sklearn_compat import _fit_context, routing_enabled, validate_data
@@ -40,8 +44,9 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
     estimator : estimator or keras.Model
         A scikit-learn estimator, or scikeras' `KerasRegressor`, is cloned and fitted. A
         `keras.Model` is neither: clones of the detector share it, and scores come from the weights
-        it has when `fit` is called. It is unpickled uncompiled, and only if a class of your own is
-        registered (`keras.saving.register_keras_serializable`).
+        it has when `fit` is called. It is unpickled uncompiled, with the weights and adapted
+        statistics behind the scores, and pickled only if it can be unpickled: classes of your own
+        must be registered (`keras.saving.register_keras_serializable`).
     error : {"mse", "mae", "msle", "standardized", "mahalanobis"} or callable, default="mse"
         What a row is scored by. "standardized" divides each feature's squared residual by its
         typical size; "mahalanobis" also accounts for correlated residuals. Both learn from the rows
@@ -166,14 +171,18 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
         state = dict(inherited)
         state |= _models(pack_parameter, state)
         if is_keras_model(vars(self).get("estimator_")):
-            # The weights behind the scores, in case the model has been trained further.
-            state["estimator_"]["weights"] = self._scorer.model.weights
+            # What is behind the scores, in case the model has been trained further.
+            state["estimator_"] |= self._scorer.model.contents
+            self._scorer.model.check_copy(checked_unpack("estimator", state["estimator_"]))
+        elif is_keras_model(self.estimator):
+            checked_unpack("estimator", state["estimator"])
         return state
 
     def __setstate__(self, state):
         super().__setstate__(state | _models(unpack_parameter, state))
         if is_keras_model(vars(self).get("estimator_")):
             self._scorer.model.estimator = self.estimator_
+            self._scorer.model.contents = contents(self.estimator_)
 
 
 class _FittedModel:
@@ -225,24 +234,40 @@ class _Transformer(_FittedModel):
 
 
 class _TrainedNetwork(_FittedModel):
-    """A `keras.Model` and its present weights, from which the scores come."""
+    """A `keras.Model` with its present contents and settings, from which the scores come."""
 
     def __init__(self, estimator, X):
         super().__init__(estimator, X)
         self._layout = Layout(_input_shape(estimator, X.shape[1]))
-        self.weights = estimator.get_weights()
+        self._settings = Settings.current()
+        self.contents = contents(estimator)
         self._live = {}
 
     def _reconstruction(self, X):
         if "forward" not in self._live:
-            check_reconstructs(self.estimator, self._layout.input_shape)
-            functions = ForwardFunctions(self.estimator, self._layout)
-            self._live["forward"] = KerasForward(functions, self.weights)
+            with self._settings.applied():
+                check_reconstructs(self.estimator, self._layout.input_shape)
+                functions = ForwardFunctions(self.estimator, self._layout)
+            self._live["forward"] = KerasForward(functions, self.contents["weights"])
         return self._live["forward"].reconstruct(X)
 
+    def check_copy(self, copy):
+        """Make sure that a copy of the model reconstructs as this one does."""
+        with self._settings.applied():
+            alike = computes_alike(
+                lambda rows: self.reconstruct(rows.reshape(len(rows), -1)),
+                copy,
+                self._layout.input_shape,
+            )
+        if not alike:
+            raise ValueError(
+                f"estimator={copy.name!r} cannot be copied or saved: a model made from its "
+                f"configuration and weights reconstructs rows otherwise. {HOW_TO_KEEP_STATE}"
+            )
+
     def __getstate__(self):
-        # The detector keeps the model, and restores it when unpickled.
-        return {**vars(self), "_live": {}, "estimator": None}
+        # The detector keeps the model, with these contents, and restores it when unpickled.
+        return {**vars(self), "_live": {}, "estimator": None, "contents": None}
 
 
 _MODELS = {"network": _TrainedNetwork, "regressor": _Regressor, "transformer": _Transformer}

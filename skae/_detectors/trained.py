@@ -1,5 +1,6 @@
 """What detectors that train their own network share: the course of fit, and its results."""
 
+import copy
 from abc import abstractmethod
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -14,6 +15,9 @@ from skae._detectors.base import (
     unchanged_on_failure,
 )
 from skae._detectors.keras_parameters import (
+    check_copies,
+    check_pickles,
+    checked_unpack,
     clone_sharing_models,
     pack_parameter,
     unpack_parameter,
@@ -328,9 +332,22 @@ class NetworkDetector(ReconstructionErrorDetector):
     def __sklearn_clone__(self):
         return clone_sharing_models(self, self._keras_parameters)
 
+    def __deepcopy__(self, memo):
+        check_copies(self)
+        memo[id(self)] = again = object.__new__(type(self))
+        again.__setstate__(copy.deepcopy(self._packed_state(), memo))
+        return again
+
     def __getstate__(self):
+        check_pickles(self)
+        return self._packed_state()
+
+    def _packed_state(self):
         state: Any = super().__getstate__()
-        return state | {name: pack_parameter(state[name]) for name in self._keras_parameters}
+        packed = {name: pack_parameter(state[name]) for name in self._keras_parameters}
+        for name, value in packed.items():
+            checked_unpack(name, value)
+        return state | packed
 
     def __setstate__(self, state):
         super().__setstate__(

@@ -2,12 +2,26 @@
 
 import json
 import warnings
+from functools import partial
 from importlib import import_module
 
 import numpy as np
 
 from skae._engines.keras.halves import output_shape
-from skae._engines.keras.loading import is_keras_model, load_keras, seeded_python_random
+from skae._engines.keras.loading import (
+    is_keras_model,
+    load_keras,
+    seeded_python_random,
+    summary,
+)
+from skae._engines.keras.settings import Settings
+from skae._engines.keras.states import (
+    HOW_TO_KEEP_STATE,
+    all_layers,
+    computes_alike,
+    layer_states,
+    restore_states,
+)
 
 # They read a TensorFlow SavedModel from a path, and a pickle of PyTorch. Keras' safe mode refuses
 # the one since 3.13.2, the other since 3.11.3.
@@ -29,9 +43,15 @@ class BuiltInBlueprint:
         What the architecture takes besides the sizes.
     seed : int
         Of the initial weights.
+
+    Attributes
+    ----------
+    settings : Settings
+        Under which it is built and traced, whatever those of the process.
     """
 
     def __init__(self, architecture, layout, sizes, own_params, seed):
+        self.settings = Settings.of_built_in()
         self.architecture = architecture
         self.layout = layout
         self.sizes = sizes
@@ -44,42 +64,64 @@ class BuiltInBlueprint:
         Models for users have no `fast_ops`: Keras must be able to load them.
         """
         module = import_module(f"skae._engines.keras.architectures.{self.architecture}")
-        return module.build(
-            self.layout, self.sizes, seed=self.seed, fast_ops=fast_ops, **self.own_params
-        )
+        with self.settings.applied():
+            return module.build(
+                self.layout, self.sizes, seed=self.seed, fast_ops=fast_ops, **self.own_params
+            )
 
     def graph_key(self):
         """Return what shapes the network's graph, or None where the user's functions do."""
         sizes = self.sizes.key()
         if sizes is None:
             return None
-        return (self.architecture, self.layout, *sizes, *sorted(self.own_params.items()))
+        own_params = sorted(self.own_params.items())
+        return (self.architecture, self.layout, self.settings, *sizes, *own_params)
 
 
 class ConfigBlueprint:
-    """Builds a network from its Keras configuration."""
+    """Builds a network from its Keras configuration.
 
-    def __init__(self, config):
+    Parameters
+    ----------
+    config : str
+        As `config_of` returns it.
+    states : dict, default={}
+        What its layers know besides their weights, as `layer_states` returns it.
+    """
+
+    def __init__(self, config, states=None):
+        self.settings = Settings.current()
         self.config = config
+        self.states = states or {}
 
     @classmethod
     def of_template(cls, template, seed):
         """Return the blueprint of a model with the structure of `template` and weights of its own.
 
+        What layers have adapted to stays: statistics of data are not what training learns.
+
         Raises
         ------
         ValueError
-            If Keras cannot build such a model from the template's configuration.
+            If Keras cannot build such a model from the template's configuration, or it would
+            compute something else.
         """
         try:
-            blueprint = cls(config_of(template, np.random.default_rng(seed)))
-            blueprint.build()
+            config = config_of(template, np.random.default_rng(seed))
+            blueprint = cls(config, layer_states(template))
+            model = blueprint.build()
         except Exception as error:
             raise ValueError(
                 f"architecture={template.name!r} is a keras.Model that Keras cannot clone "
-                f"({type(error).__name__}: {str(error).splitlines()[0]}). Give a function that "
+                f"({summary(error)}). Give a function that "
                 "returns the model instead: architecture=lambda input_shape: ..."
             ) from error
+        if not _is_faithful(template, model):
+            raise ValueError(
+                f"architecture={template.name!r} is a keras.Model that cannot be cloned: one made "
+                "from its configuration computes something else with the same weights. "
+                f"{HOW_TO_KEEP_STATE}"
+            )
         return blueprint
 
     def graph_key(self):
@@ -103,22 +145,44 @@ class ConfigBlueprint:
                 "rebuilt: use layers of Keras, or a class of your own, registered with "
                 "keras.saving.register_keras_serializable."
             )
-        model = load_keras().models.model_from_json(self.config)
-        if not is_keras_model(model):
-            raise ValueError(
-                f"Expected the configuration of a keras.Model, got that of {type(model).__name__}."
-            )
-        return model
+        with self.settings.applied():
+            model = load_keras().models.model_from_json(self.config)
+            if not is_keras_model(model):
+                raise ValueError(
+                    "Expected the configuration of a keras.Model, got that of "
+                    f"{type(model).__name__}."
+                )
+            restore_states(model, self.states)
+            return model
 
 
 class FunctionBlueprint:
-    """Builds a network by calling the user's function."""
+    """Builds a network by calling the user's function.
+
+    Parameters
+    ----------
+    function : callable
+        Called as `function(input_shape, **params)`.
+    input_shape : tuple of int
+        The shape of a row.
+    params : dict
+        Its other arguments.
+    seed : int
+        Of what in the network has no seed of its own.
+
+    Attributes
+    ----------
+    states : dict or None
+        What the layers knew besides their weights when the network was first built.
+    """
 
     def __init__(self, function, input_shape, params, seed):
+        self.settings = Settings.current()
         self.function = function
         self.input_shape = input_shape
         self.params = params
         self.seed = seed
+        self.states = None
 
     def graph_key(self):
         """Return None: the graphs of a user's network are not shared."""
@@ -126,18 +190,43 @@ class FunctionBlueprint:
 
     def build(self, fast_ops=True):
         """Call the function; layers without a seed get theirs from ours."""
-        keras = load_keras()
-        with seeded_python_random(self.seed):
+        with self.settings.applied(), seeded_python_random(self.seed):
             model = self._called()
-            if not isinstance(model, keras.Model):
-                raise TypeError(
-                    "architecture must return a keras.Model; "
-                    f"{self.function!r} returned {type(model).__name__}."
-                )
             _output_shape(model, self.input_shape)  # builds a model that is not built yet
+            if self.states is not None:
+                restore_states(model, self.states)
+                return model
+            # Only a second call can tell, and before training it is not too late.
+            self._check_is_new(model, self._called())
+            self.states = layer_states(model)
         return model
 
+    def _check_is_new(self, model, other):
+        """Refuse two models with common weights: one fit would go on where another ended."""
+        common = {id(variable) for variable in model.variables}
+        common &= {id(variable) for variable in other.variables}
+        # No training changes adapted statistics and frozen weights.
+        for layer in all_layers(model):
+            if hasattr(layer, "adapt") or not layer.trainable:
+                common -= {id(variable) for variable in layer.weights}
+        if common:
+            raise ValueError(
+                f"architecture must return a new network each time, but {self.function!r} returned "
+                f"{model.name!r} twice, or a network with some of the same layers: training would "
+                "go on from one fit to the next. Make all layers within the function, or give the "
+                "keras.Model itself, architecture=model, which is cloned with fresh weights."
+            )
+
     def _called(self):
+        model = self._result()
+        if not isinstance(model, load_keras().Model):
+            raise TypeError(
+                "architecture must return a keras.Model; "
+                f"{self.function!r} returned {type(model).__name__}."
+            )
+        return model
+
+    def _result(self):
         try:
             return self.function(self.input_shape, **self.params)
         except Exception as error:
@@ -169,6 +258,15 @@ def check_reconstructs(model, input_shape):
             f"The network {model.name!r} must return rows of the shape it takes: "
             f"expected output shape {input_shape}, got {actual}."
         )
+
+
+def _is_faithful(template, model):
+    """Tell whether a clone computes what its template does, as far as that can be known."""
+    shape = getattr(template, "input_shape", None)
+    if not isinstance(shape, tuple) or not all(isinstance(length, int) for length in shape[1:]):
+        return True
+    model.set_weights(template.get_weights())
+    return computes_alike(partial(template, training=False), model, shape[1:])
 
 
 def _output_shape(model, input_shape):

@@ -12,7 +12,7 @@ import threading
 from collections import OrderedDict
 from contextlib import contextmanager
 
-from skae._engines.keras.loading import load_keras
+from skae._engines.keras.settings import Settings
 
 _MAX_ENTRIES = 16
 
@@ -81,10 +81,8 @@ def graph_settings():
     """Return the settings of the process that shape every graph."""
     import tensorflow as tf
 
-    keras = load_keras()
     return (
-        keras.config.floatx(),
-        keras.config.dtype_policy().name,
+        Settings.current(),
         tf.config.functions_run_eagerly(),
         tuple(device.name for device in tf.config.list_logical_devices()),
         tf.constant(0).device,

@@ -10,6 +10,7 @@ from skae._engines.keras.cache import FORWARDS, as_operation, compiled, graph_se
 from skae._engines.keras.halves import encoder_and_decoder, output_shape
 from skae._engines.keras.loading import load_keras
 from skae._engines.keras.packing import dtypes, packed, unpacked
+from skae._engines.keras.settings import Settings
 
 # Codes drawn for each row: as many as An and Cho (2015) draw for the reconstruction probability.
 _N_DRAWS = 10
@@ -26,7 +27,8 @@ class ForwardFunctions:
     Parameters
     ----------
     model : keras.Model
-        An autoencoder. Its own weights are ignored.
+        An autoencoder. Its own weights are ignored. It is traced under the settings of Keras that
+        the process has now.
     layout : Layout
         How rows are laid out for it. Outside this class rows are flat. All members are given the
         same row, and their outputs are in an axis of their own, the second.
@@ -46,6 +48,7 @@ class ForwardFunctions:
     def __init__(self, model, layout):
         self.model = model
         self._layout = layout
+        self._settings = Settings.current()
         self.encoder, self.decoder = encoder_and_decoder(model)
         self.code_shape = None if self.encoder is None else self._code_shape()
         if self.code_shape is None:
@@ -71,9 +74,9 @@ class ForwardFunctions:
         if task not in self._traced:
             signature = [((None,), dtype) for dtype in dtypes(self.model.weights)]
             n_values = prod(self._shape(task))
-            self._traced[task] = as_operation(
-                compiled(self._forward(task), *signature, ((None, n_values), "float32"))
-            )
+            with self._settings.applied():
+                function = compiled(self._forward(task), *signature, ((None, n_values), "float32"))
+            self._traced[task] = as_operation(function)
         return self._traced[task]
 
     def _shape(self, task):
@@ -175,7 +178,8 @@ def forward_functions(blueprint, layout, model):
     key = blueprint.graph_key()
 
     def make():
-        return ForwardFunctions(model(), layout)
+        with blueprint.settings.applied():
+            return ForwardFunctions(model(), layout)
 
     return make() if key is None else FORWARDS.shared((key, graph_settings()), make)
 
@@ -189,9 +193,21 @@ def forward(blueprint, layout, weights, functions=None):
 
 def public_models(blueprint, layout, weights):
     """Return a model with trained weights, and its halves, for the user to look at or change."""
-    model = build_network(blueprint, layout, fast_ops=False)
-    model.set_weights(weights)
-    return ForwardFunctions(model, layout)
+    with blueprint.settings.applied():
+        model = build_network(blueprint, layout, fast_ops=False)
+        model.set_weights(weights)
+        models = ForwardFunctions(model, layout)
+        # Keras exports only models that were called.
+        _call(model, (*layout.member_axes, *layout.input_shape))
+        if models.encoder is not None:
+            _call(models.encoder, layout.input_shape)
+        if models.decoder is not None:
+            _call(models.decoder, models.code_shape)
+        return models
+
+
+def _call(model, shape):
+    model(np.zeros((1, *shape), dtype=np.float32))
 
 
 def _float32(rows):

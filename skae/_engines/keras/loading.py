@@ -12,13 +12,23 @@ _SHORT_NAMES = {
     "losses": ("mae", "mape", "mse", "msle"),
     "metrics": ("mae", "mape", "mse", "msle"),
 }
-_python_random_lock = threading.Lock()
+# Which parameter of a detector is looked up in a module of Keras.
+_PARAMETERS = {
+    "activations": "activation",
+    "losses": "loss",
+    "metrics": "metrics",
+    "optimizers": "optimizer",
+}
+# What these modules list besides.
+_OTHER_NAMES = ("deserialize", "get", "legacy", "schedules", "serialize")
+# Held while something process-wide is changed for the time of a block.
+PROCESS_LOCK = threading.RLock()
 
 
 def load_keras():
     """Import Keras and return it; raise on any backend but TensorFlow."""
     if "keras" not in sys.modules:
-        _refuse_backend(os.environ.get("KERAS_BACKEND", "tensorflow"))
+        _refuse_backend(os.environ.get("KERAS_BACKEND") or "tensorflow")
     try:
         import keras
     except ModuleNotFoundError as error:
@@ -26,6 +36,9 @@ def load_keras():
         if error.name in ("jax", "torch", "openvino"):
             _refuse_backend(error.name)
         raise
+    except ValueError as error:
+        # Or one that does not exist.
+        _refuse_backend(str(error).removeprefix("Unable to import backend : "))
 
     _refuse_backend(keras.backend.backend())
     return keras
@@ -56,23 +69,58 @@ def resolve(kind, identifier):
 
     Raises
     ------
+    TypeError
+        If it is a class, or nothing that Keras could use.
     ValueError
         If Keras knows no such name; the message suggests the nearest ones.
     """
     module = getattr(load_keras(), kind)
+    parameter = _PARAMETERS[kind]
+    if isinstance(identifier, type):
+        raise TypeError(
+            f"{parameter} got the class {identifier.__name__}: give an instance, such as "
+            f"{identifier.__name__}(), or a name."
+        )
     try:
-        return module.get(identifier)
-    except ValueError as error:
-        if not isinstance(identifier, str):
-            raise
-        known = [name for name in dir(module) if not name.startswith("_")]
-        known += _SHORT_NAMES.get(kind, ())
-        lowered = {name.lower(): name for name in known}
-        nearest = difflib.get_close_matches(identifier.lower(), lowered, n=2)
-        hint = f" Did you mean {' or '.join(repr(lowered[name]) for name in nearest)}?"
-        raise ValueError(
-            f"keras.{kind} has nothing called {identifier!r}.{hint if nearest else ''}"
-        ) from error
+        found = module.get(identifier)
+    except Exception as error:
+        if isinstance(identifier, str):
+            return _by_class_name(kind, module, identifier, error)
+        found = None
+    if found is None:
+        raise TypeError(
+            f"{parameter} takes names of keras.{kind}, functions and instances of its classes, got "
+            f"{identifier!r}."
+        )
+    return found
+
+
+def _by_class_name(kind, module, name, error):
+    """Return the function, or an instance of the class, that Keras lists but does not find."""
+    names = [each for each in dir(module) if not each.startswith("_") and each not in _OTHER_NAMES]
+    lowered = {each.lower(): each for each in (*names, *_SHORT_NAMES.get(kind, ()))}
+    found = getattr(module, lowered.get(name.lower(), ""), None)
+    if callable(found) and not isinstance(found, type):
+        return found
+    if isinstance(found, type):
+        try:
+            return found()
+        except Exception:
+            raise ValueError(
+                f"{_PARAMETERS[kind]}={name!r} needs arguments: give an instance of "
+                f"keras.{kind}.{found.__name__}."
+            ) from error
+    nearest = difflib.get_close_matches(name.lower(), lowered, n=2)
+    hint = f" Did you mean {' or '.join(repr(lowered[each]) for each in nearest)}?"
+    raise ValueError(
+        f"{_PARAMETERS[kind]}: keras.{kind} has nothing called {name!r}.{hint if nearest else ''}"
+    ) from error
+
+
+def summary(error):
+    """Return the class of an exception and the first line of its message."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 @contextmanager
@@ -82,7 +130,7 @@ def seeded_python_random(seed):
     Keras draws the seed of a layer without one from there. This makes models that users build
     reproducible, and leaves their `random` module unaffected.
     """
-    with _python_random_lock:
+    with PROCESS_LOCK:
         before = random.getstate()
         random.seed(seed)
         try:

@@ -42,9 +42,16 @@ class KerasStep:
         """Do nothing: the model's weights are always up to date."""
 
     def _create_variables(self, row):
-        known = self._model.variables + self._model.optimizer.variables
+        model = self._model
+        known = model.variables + model.optimizer.variables
         values = [variable.numpy() for variable in known]
-        self._model.train_step((row, row))
+        if "loss" not in updated_metrics(model, model.train_step, row):
+            raise ValueError(
+                f"The network {model.name!r} has a train_step or metrics of its own, and no step "
+                "updates a metric named 'loss', so the loss that history_ records and early "
+                "stopping looks at would always be 0: return one from the property metrics, and "
+                "update it in train_step and test_step."
+            )
         for variable, value in zip(known, values, strict=True):
             variable.assign(value)
 
@@ -133,6 +140,18 @@ class PackedAdamStep:
             epsilon=adam.epsilon,
             grad=gradient,
         )
+
+
+def updated_metrics(model, step, row):
+    """Run a step of a model with a row, and return the names of the metrics that it updates."""
+    model.reset_metrics()
+    before = {id(metric): _values(metric) for metric in model.metrics}
+    step((row, row))
+    return [metric.name for metric in model.metrics if _values(metric) != before.get(id(metric))]
+
+
+def _values(metric):
+    return [variable.numpy().tolist() for variable in metric.variables]
 
 
 def _is_keras_own(model):

@@ -5,9 +5,13 @@ import copy
 import numpy as np
 
 from skae._engines.keras.cache import compiled
-from skae._engines.keras.loading import load_keras, resolve
-from skae._engines.keras.schedule import adjustable_constant_then_cosine, constant_then_cosine
-from skae._engines.keras.steps import KerasStep, PackedAdamStep
+from skae._engines.keras.loading import load_keras, resolve, summary
+from skae._engines.keras.schedule import YieldingSchedule, constant_then_cosine
+from skae._engines.keras.settings import Settings
+from skae._engines.keras.steps import KerasStep, PackedAdamStep, updated_metrics
+
+# Losses of Keras that expect labels and something of another shape; with one feature they run.
+_OF_LABELS = ("circle", "ctc", "sparse_categorical_crossentropy")
 
 
 class Trainer:
@@ -27,6 +31,7 @@ class Trainer:
 
     def __init__(self, model, options, layout):
         self.model = model
+        self._settings = Settings.current()
         self._input_shape = layout.input_shape
         self._members = layout.member_axes
         # Keras' losses average over the last axis of a row only; a trimmed one over all.
@@ -41,10 +46,8 @@ class Trainer:
         self._step.restart()
         if options.learning_rate != "auto":
             self.model.optimizer.learning_rate = options.learning_rate
-        elif self._schedule is not None:
-            self._schedule.n_steps.assign(n_steps)
-        elif isinstance(options.optimizer, str):
-            self.model.optimizer.learning_rate = constant_then_cosine(n_steps)
+        if self._schedule is not None:
+            self._schedule.restart(n_steps)
 
     def bind(self, options, seed):
         """Set the options of a training that are not part of the graph."""
@@ -65,7 +68,8 @@ class Trainer:
             Whether the first of them continues the previous epoch.
         """
         if ("epochs", len(data)) not in self._traced:
-            self._traced["epochs", len(data)] = self._trace_epochs(weighted=len(data) == 2)
+            with self._settings.applied():
+                self._traced["epochs", len(data)] = self._trace_epochs(weighted=len(data) == 2)
         table = self._traced["epochs", len(data)](
             *data,
             np.stack(orders).astype(np.int32),
@@ -79,22 +83,40 @@ class Trainer:
     def run_batch(self, data, rows):
         """Train on some rows of the data; return the logs of the epoch so far."""
         if ("batch", len(data)) not in self._traced:
-            self._traced["batch", len(data)] = compiled(
-                self._batch_in_graph,
-                *self._data_signature(len(data) == 2),
-                ((None, *self._members), "int32"),
-            )
+            with self._settings.applied():
+                self._traced["batch", len(data)] = compiled(
+                    self._batch_in_graph,
+                    *self._data_signature(len(data) == 2),
+                    ((None, *self._members), "int32"),
+                )
         self._traced["batch", len(data)](*data, rows.astype(np.int32))
         return self._logs()
 
     def evaluate(self, rows, resume=False):
         """Return the loss and metrics of rows; with `resume`, including those evaluated before."""
         if "evaluate" not in self._traced:
-            self._traced["evaluate"] = compiled(
-                self._evaluate_in_graph, *self._data_signature(), ((), "int32"), ((), "bool")
-            )
+            with self._settings.applied():
+                self._traced["evaluate"] = compiled(
+                    self._evaluate_in_graph, *self._data_signature(), ((), "int32"), ((), "bool")
+                )
         self._traced["evaluate"](rows, self._batch_size, np.bool_(resume))
-        return self._logs()
+        return {name: value for name, value in self._logs().items() if name not in self._untouched}
+
+    def check_evaluates(self):
+        """Make sure that evaluating updates the loss.
+
+        Raises
+        ------
+        ValueError
+            If it does not.
+        """
+        if "loss" in self._untouched:
+            raise ValueError(
+                f"The network {self.model.name!r} has metrics of its own, and its test_step does "
+                "not update the one named 'loss': val_loss would always be 0. Write the method "
+                "test_step, which updates the metrics as its train_step does, or fit without "
+                "validation rows."
+            )
 
     def _data_signature(self, weighted=False):
         rows = ((None, *self._input_shape), "float32")
@@ -176,6 +198,8 @@ class Trainer:
             shape = [tf.shape(target)[0], *[1 for _ in self._members], *self._input_shape]
             noisy += noise * tf.random.stateless_normal(shape, seed=key)
         weight = (tf.gather(values, rows)[..., *self._weight_axes] for values in weight)
+        if self._schedule is not None:
+            self._schedule.step()
         self._step.apply(noisy, target, *weight)
 
     def _logs(self):
@@ -183,29 +207,53 @@ class Trainer:
 
     def _compile(self, options):
         loss = resolve("losses", options.loss)
+        self._check_compares_rows("loss", options.loss, loss)
         if loss is resolve("losses", "msle"):
             loss = _fast_msle
         if options.trim_fraction:
             loss = _trimmed(loss, options.trim_fraction, self._members)
+        is_auto = options.learning_rate == "auto"
+        rate = None if is_auto else options.learning_rate
+        self._schedule = None
+        if is_auto and isinstance(options.optimizer, str) and not options.callbacks:
+            self._schedule = rate = constant_then_cosine()
         self.model.compile(
-            optimizer=_optimizer(options, self._learning_rate(options)),
+            optimizer=_optimizer(options, rate),
             loss=loss,
-            metrics=[_metric(metric) for metric in options.metrics],
+            metrics=[self._metric(metric) for metric in options.metrics],
             jit_compile=False,
         )
+        if is_auto and isinstance(options.optimizer, str) and options.callbacks:
+            # One of them may assign another rate, or save the model, which Keras must then load.
+            self._schedule = YieldingSchedule(self.model.optimizer)
 
-    def _learning_rate(self, options):
-        """Return the learning rate to build the optimizer with, None for the optimizer's own."""
-        self._schedule = None
-        if options.learning_rate != "auto":
-            return options.learning_rate
-        if not isinstance(options.optimizer, str):
-            return None
-        if options.callbacks:
-            # One of them may save the model, with an optimizer that Keras must be able to load.
-            return constant_then_cosine(2)
-        self._schedule = adjustable_constant_then_cosine()
-        return self._schedule
+    def _metric(self, metric):
+        """Return a metric for Keras, which names the curve after what it is given."""
+        found = resolve("metrics", metric)
+        own = copy.deepcopy(found)
+        self._check_compares_rows("metrics", metric, lambda *rows: _value(own, rows))
+        return copy.deepcopy(metric)
+
+    def _check_compares_rows(self, parameter, given, function):
+        """Refuse a loss or metric that does not compare rows with their reconstructions."""
+        import tensorflow as tf
+
+        # Of a shape with no two lengths alike that could be taken for each other.
+        shape = (self._input_shape[-1] + 1, *self._members, *self._input_shape)
+        rows = tf.fill(shape, np.float32(0.5))
+        reason = None
+        if getattr(function, "name", getattr(function, "__name__", "")) in _OF_LABELS:
+            reason = "it compares labels with predictions of them"
+        else:
+            try:
+                function(rows, rows)
+            except Exception as error:
+                reason = summary(error)
+        if reason:
+            raise ValueError(
+                f"{parameter}={given!r} does not compare rows with their reconstructions, two "
+                f"arrays of one shape ({reason}): use for example 'mse', 'mae' or 'huber'."
+            )
 
     def _step_of_model(self, options):
         """Return the training step of the model, with all its variables created.
@@ -213,7 +261,8 @@ class Trainer:
         A loop inside a graph cannot create variables.
         """
         row = np.zeros((1, *self._members, *self._input_shape), dtype=np.float32)
-        self.model.test_step((row, row))
+        updated = updated_metrics(self.model, self.model.test_step, row)
+        self._untouched = {"loss", *(metric.name for metric in self.model.metrics)} - {*updated}
         packs = options.optimizer == "adam" and not options.callbacks
         if packs and PackedAdamStep.fits(self.model):
             step = PackedAdamStep(self.model)
@@ -235,10 +284,12 @@ def _fast_msle(y_true, y_pred):
     return ops.mean(ops.square(ops.subtract(*logarithms)), axis=-1)
 
 
-def _metric(metric):
-    # Resolved only for its error message: Keras names the curve after what it is given.
-    resolve("metrics", metric)
-    return copy.deepcopy(metric)
+def _value(metric, rows):
+    """Return the value of a metric, a function or one of Keras', for rows, as a number."""
+    if not isinstance(metric, load_keras().metrics.Metric):
+        return metric(*rows)
+    metric.update_state(*rows, sample_weight=None)
+    return float(metric.result())
 
 
 def _optimizer(options, learning_rate):

@@ -5,7 +5,7 @@ and over several epochs if no callback listens to them; `model.fit` would return
 each batch. This module knows nothing of scikit-learn.
 """
 
-import copy
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -79,8 +79,9 @@ def train_network(blueprint, layout, feed, options, *, feed_val, seeds, weights=
 
     def make_trainer():
         # A callback may save the model, which Keras alone must be able to load.
-        model = build_network(blueprint, layout, fast_ops=not options.callbacks)
-        return Trainer(model, options, layout)
+        with blueprint.settings.applied():
+            model = build_network(blueprint, layout, fast_ops=not options.callbacks)
+            return Trainer(model, options, layout)
 
     key = None if None in graph_keys else (*graph_keys, graph_settings())
     with TRAINERS.checked_out(key, make_trainer) as trainer:
@@ -129,9 +130,17 @@ def train(trainer, feed, options, *, feed_val=None, seed=0):
     options = options.resolved(feed.n_rows)
     trainer.restart(options, n_steps=options.epochs * n_batches(feed.n_rows, options.batch_size))
     trainer.bind(options, seed)
+    with _lent(options.callbacks):
+        return _history(trainer, feed, options, feed_val, seed)
+
+
+def _history(trainer, feed, options, feed_val, seed):
+    """Train, and return the history."""
     model = trainer.model
     callbacks = _callback_list(model, options, monitor="loss" if feed_val is None else "val_loss")
     run_epochs = _epochs_runner(trainer, feed, options, callbacks, no_listener=feed_val is None)
+    if feed_val is not None:
+        trainer.check_evaluates()
     evaluate = _evaluator(trainer, feed_val, options)
     generator = np.random.default_rng(seed)
     callbacks.on_train_begin()
@@ -223,7 +232,7 @@ def _tensors(arrays):
 
 def _callback_list(model, options, monitor):
     keras = load_keras()
-    callbacks = [copy.deepcopy(callback) for callback in options.callbacks]
+    callbacks = list(options.callbacks)
     if options.early_stopping:
         callbacks.append(
             keras.callbacks.EarlyStopping(
@@ -236,13 +245,32 @@ def _callback_list(model, options, monitor):
         )
     if options.verbose:
         callbacks.append(progress_callback(options.label, every_epoch=options.verbose > 1))
+    # The last history in the list is the model's. One among the callbacks has earlier fits in it.
+    callbacks.append(keras.callbacks.History())
     return keras.callbacks.CallbackList(
         callbacks,
-        add_history=True,
         model=model,
         verbose=0,
         epochs=options.epochs,
     )
+
+
+@contextmanager
+def _lent(callbacks):
+    """Take back, after the block, the model and parameters that callbacks are given in it.
+
+    They get those they had before: a callback may be in use by a fit around this one.
+    """
+    callbacks = [each for each in callbacks if isinstance(each, load_keras().callbacks.Callback)]
+    before = [(callback.model, callback.params) for callback in callbacks]
+    try:
+        yield
+    finally:
+        for callback, (model, params) in zip(callbacks, before, strict=True):
+            # Keras' own method: those of subclasses may do more, with a model at hand.
+            keras_own = load_keras().callbacks.Callback
+            keras_own.set_model(callback, model)
+            keras_own.set_params(callback, params)
 
 
 def _listens_to_batches(callback):
