@@ -18,6 +18,7 @@ from skae._detectors.keras_parameters import (
     pack_parameter,
     unpack_parameter,
 )
+from skae._detectors.losses import UNIT_INTERVAL, check_loss
 from skae._engines.keras.training import train_network
 from skae._engines.options import Layout, Sizes, TrainingOptions
 from skae._network.diagnosis import warn_if_useless
@@ -74,8 +75,6 @@ NETWORK_CONSTRAINTS = {
 
 _AUTO_TRIM = 0.3
 _AUTO_NOISE = 0.1
-# A MinMaxScaler on float32 reaches 1.0000001.
-_UNIT_INTERVAL = (-1e-6, 1 + 1e-6)
 
 
 class Extent(NamedTuple):
@@ -193,11 +192,8 @@ class NetworkDetector(ReconstructionErrorDetector):
                 f"got X_val and validation_fraction={self.validation_fraction}."
             )
         X = self._validated_rows(X, reset=True, ensure_min_samples=2)
-        if _is_msle(self.loss) and X.min() < 0:
-            raise ValueError(
-                "The msle takes logarithms and needs X >= 0, but X has values down to "
-                f"{X.min():.4g}: scale X, for example with MinMaxScaler, or use loss='mse'."
-            )
+        laid_out = X.reshape(len(X), *self._layout(X.shape[1]).input_shape)
+        check_loss(self.loss, laid_out, self.error, self._known_output_activation())
         if X_val is not None:
             X_val = self._validated_rows(X_val)
             _warn_if_scaled_differently(X, X_val)
@@ -208,6 +204,11 @@ class NetworkDetector(ReconstructionErrorDetector):
             if not sample_weight.any():
                 raise ValueError("sample_weight is zero for every row: nothing is left to learn.")
         return X, X_val, sample_weight
+
+    def _known_output_activation(self):
+        """Return `output_activation`, or the architecture where that decides."""
+        architecture = getattr(self, "architecture", "")
+        return self.output_activation if isinstance(architecture, str) else architecture
 
     def _validated_rows(self, X, reset=False, **kwargs) -> np.ndarray:
         if getattr(X, "ndim", 2) == 3:
@@ -284,7 +285,7 @@ class NetworkDetector(ReconstructionErrorDetector):
         )
 
     def _chosen_output_activation(self, extent):
-        low, high = _UNIT_INTERVAL
+        low, high = UNIT_INTERVAL
         in_unit_interval = extent.minimum >= low and extent.maximum <= high
         if self.output_activation == "auto":
             return "sigmoid" if in_unit_interval else "linear"
@@ -367,8 +368,3 @@ def _layer_sizes(sizes, auto_sizes):
     if not all(isinstance(units, Integral) and int(units) > 0 for units in sizes):
         raise ValueError(f"hidden_layer_sizes must be positive integers, got {sizes}.")
     return tuple(int(units) for units in sizes)
-
-
-def _is_msle(loss):
-    name = getattr(loss, "name", getattr(loss, "__name__", loss))
-    return str(name).lower().replace("_", "") in ("msle", "meansquaredlogarithmicerror")
