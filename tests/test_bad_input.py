@@ -66,6 +66,39 @@ class LazyFrame:
         raise TypeError("not supported")
 
 
+class TestErrorCallable:
+    @pytest.mark.parametrize("make", [network, pca], ids=["network", "pca"])
+    @pytest.mark.parametrize(
+        ("error", "message"),
+        [
+            (np.subtract, "which are zero or above.*got -"),
+            (lambda rows, found: -abs(rows - found), "which are zero or above.*got -"),
+            (lambda rows, found: np.emath.sqrt(rows - found), "real numbers.*dtype complex"),
+            (lambda rows, found: np.full(rows.shape, "x"), "real numbers.*dtype <U1"),
+            (lambda rows, found: rows * np.nan, "100 are not finite.*error=<function"),
+            (lambda rows, found: None, r"of the shape of X.*got shape \(\)"),
+        ],
+    )
+    def test_refused(self, make, error, message):
+        for params in ({}, {"contamination": 0.1}):
+            with pytest.raises(ValueError, match=message):
+                make(error=error, **params).fit(X)
+
+    def test_at_scoring_too(self):
+        fitted = pca(error=lambda rows, found: np.where(rows > 50, -1.0, 1.0)).fit(X)
+        with pytest.raises(ValueError, match="zero or above.*got -1"):
+            fitted.score_samples(np.full((1, 4), 60.0))
+
+    @pytest.mark.parametrize("dtype", [bool, int, np.float32])
+    def test_other_numbers(self, dtype):
+        def far(rows, found):
+            return (abs(rows - found) > 0.1).astype(dtype)
+
+        fitted = pca(error=far).fit(X)
+        expected = (abs(X - fitted.reconstruct(X)) > 0.1).mean(axis=1)
+        assert fitted.reconstruction_error(X) == pytest.approx(expected)
+
+
 class TestLoss:
     SPELLINGS = (
         "binary_crossentropy",
