@@ -191,9 +191,10 @@ def _feature_names(transforms, detector, X, n_features, is_inverted):
 def _names_behind(transforms):
     names = None
     for transform in transforms:
-        if not hasattr(transform, "get_feature_names_out"):
+        try:
+            names = transform.get_feature_names_out(names)
+        except (AttributeError, ValueError):  # a ColumnTransformer with a step that has no names
             return None
-        names = transform.get_feature_names_out(names)
     return names
 
 

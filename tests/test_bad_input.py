@@ -6,7 +6,10 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skae import (
     AutoencoderEnsembleOutlierDetector,
@@ -17,6 +20,7 @@ from skae import (
     ThresholdedOutlierDetector,
     WindowedOutlierDetector,
 )
+from skae.inspection import explain
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -208,3 +212,15 @@ class TestLoss:
             return np.repeat(1 - (rows * found).sum(axis=1, keepdims=True) / norms[:, None], 4, 1)
 
         assert network(loss="cosine_similarity", error=lambda *both: abs(angle(*both))).fit(X)
+
+
+def test_explaining_behind_columns_without_names():
+    steps = [
+        ("scaled", StandardScaler(), [2, 0]),
+        ("squared", FunctionTransformer(np.square), [1, 3]),  # does not name its columns
+    ]
+    fitted = make_pipeline(ColumnTransformer(steps), pca()).fit(X)
+    explanation = explain(fitted, X[:2], top=None)
+    assert sorted(explanation["feature"][:4]) == [0, 1, 2, 3]
+    squared = explanation[(explanation["row"] == 0) & (explanation["feature"] == 2)]
+    assert squared["value"].item() == pytest.approx(X[0, 1] ** 2)
