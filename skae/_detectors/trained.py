@@ -13,6 +13,12 @@ from skae._detectors.base import (
     ReconstructionErrorDetector,
     unchanged_on_failure,
 )
+from skae._detectors.checks import (
+    check_learning_rate,
+    check_noise,
+    check_weights_of_training,
+    checked_weights,
+)
 from skae._detectors.keras_parameters import (
     clone_sharing_models,
     pack_parameter,
@@ -29,9 +35,7 @@ from skae._sklearn_compat import (
     HasMethods,
     Interval,
     StrOptions,
-    _check_sample_weight,
     _fit_context,
-    validate_data,
 )
 from skae._warnings import warn
 
@@ -155,6 +159,7 @@ class NetworkDetector(ReconstructionErrorDetector):
             X, X_val, sample_weight = self._checked_data(X, X_val, sample_weight)
             random = check_random_state(self.random_state)
             train_rows, held_out = self._split(len(X), random)
+            check_weights_of_training(sample_weight, train_rows)
             network = self._trained_network(X, X_val, sample_weight, train_rows, held_out, random)
             self._set_offset(rule, network, X, held_out if len(held_out) else train_rows)
         return self
@@ -183,6 +188,7 @@ class NetworkDetector(ReconstructionErrorDetector):
                 raise TypeError(
                     f"callbacks must be instances of keras.callbacks.Callback, got {callback!r}."
                 )
+        check_learning_rate(self.learning_rate)
 
     def _checked_data(self, X, X_val, sample_weight):
         """Return the data in float32, after all checks that need no training."""
@@ -198,11 +204,7 @@ class NetworkDetector(ReconstructionErrorDetector):
             X_val = self._validated_rows(X_val)
             _warn_if_scaled_differently(X, X_val)
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(
-                sample_weight, X, dtype=np.float32, ensure_non_negative=True
-            )
-            if not sample_weight.any():
-                raise ValueError("sample_weight is zero for every row: nothing is left to learn.")
+            sample_weight = checked_weights(sample_weight, X)
         return X, X_val, sample_weight
 
     def _known_output_activation(self):
@@ -223,7 +225,7 @@ class NetworkDetector(ReconstructionErrorDetector):
             )
         # Data on disk is read into memory, and converted to float32, piece by piece.
         dtype = "numeric" if is_on_disk(X) else np.float32
-        return validate_data(self, X, reset=reset, dtype=dtype, **kwargs)
+        return self._validated(X, reset=reset, dtype=dtype, **kwargs)
 
     def _split(self, n_samples, random):
         """Return the rows to train on and the rows held out."""
@@ -301,6 +303,8 @@ class NetworkDetector(ReconstructionErrorDetector):
         return _AUTO_NOISE * extent.mean_deviation if self.noise == "auto" else self.noise
 
     def _training_options(self, extent):
+        noise = self._chosen_noise(extent)
+        check_noise(noise, max(abs(extent.minimum), abs(extent.maximum)))
         return TrainingOptions(
             loss=self.loss,
             metrics=tuple(self.metrics or ()),
@@ -309,7 +313,7 @@ class NetworkDetector(ReconstructionErrorDetector):
             epochs=self.epochs,
             batch_size=self.batch_size,
             trim_fraction=_AUTO_TRIM if self.trim_fraction == "auto" else self.trim_fraction,
-            noise=self._chosen_noise(extent),
+            noise=noise,
             early_stopping=self.early_stopping,
             n_iter_no_change=self.n_iter_no_change,
             tol=self.tol,
@@ -325,6 +329,14 @@ class NetworkDetector(ReconstructionErrorDetector):
         errors = self._scorer.fit(rows)
         self.offset_ = self._offset(rule, errors)
         warn_if_useless(self._scorer, rows, errors)
+
+    def _about_infinite_errors(self):
+        if callable(self.error):
+            return super()._about_infinite_errors()
+        return (
+            "the training left weights with which the network returns NaN or too large numbers. "
+            f"Give a smaller learning_rate (now {self.learning_rate!r}), or scale X."
+        )
 
     def __sklearn_clone__(self):
         return clone_sharing_models(self, self._keras_parameters)
