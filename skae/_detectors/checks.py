@@ -6,17 +6,28 @@ from numbers import Number, Real
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import indexable
 
+from skae._network.scorer import evenly_spaced, in_batches
 from skae._sklearn_compat import (
     _check_sample_weight,
     _num_samples,
     _safe_indexing,
     check_array,
 )
+from skae._warnings import warn
 from skae.thresholds import FixedThreshold
 
 _MAX_SHOWN = 5
+# The smallest standard deviation of a feature, relative to its values, of which a network sees
+# anything. Below 1e-5 it is about a hundred steps of float32, to which outputs are rounded too. Far
+# from the sizes that weights start at, networks learn the offset only, long before float32 ends.
+_MIN_SPREAD = 1e-5
+_MIN_SPREAD_IF_LARGE = 1e-3
+_LARGE = 100
+# What is left of a constant after calculations in float64.
+_ROUNDING = 1e-13
 # Beyond, the squares of gradients leave float32, and optimizers stop moving or turn to NaN.
 _MAX_FACTOR = 1e12
 # Of the largest value of X: far beyond, a network sees noise only.
@@ -197,6 +208,52 @@ def weights_of_rows(X, weights, rows):
     return _safe_indexing(weights, rows)
 
 
+def warn_if_nothing_varies(X, in_float32, names, is_trained=False):
+    """Warn where all rows are equal, or differ by too little for their size.
+
+    Parameters
+    ----------
+    X : array or DataFrame
+        The training rows as they came.
+    in_float32 : ndarray of shape (n_samples, n_features)
+        The same rows, checked.
+    names : sequence or None
+        Of the features.
+    is_trained : bool, default=False
+        Whether the network is trained already, so that only float32 itself is in the way.
+    """
+    sample = _sample_in_float64(X)
+    largest = np.abs(sample).max(axis=0)
+    varies = np.ptp(sample, axis=0) > _ROUNDING * largest
+    if not varies.any():
+        _warn_if_all_rows_are_equal(in_float32)
+        return
+    spread = sample.std(axis=0)
+    is_far = (largest > _LARGE) & (not is_trained)
+    least = np.where(is_far, _MIN_SPREAD_IF_LARGE, _MIN_SPREAD)
+    lost = np.flatnonzero(varies & (spread < least * largest))
+    if len(lost):
+        worst = lost[np.argmin(spread[lost] / largest[lost])]
+        warn(
+            f"Of what varies in {_listed(lost, names)} a network sees little or nothing: it "
+            f"computes in float32, and feature {_name(worst, names)}, for example, has a standard "
+            f"deviation of {spread[worst]:.3g} at values of {largest[worst]:.4g}, where float32 "
+            f"has steps of {np.spacing(np.float32(largest[worst])):.2g}. Put StandardScaler() "
+            "before the detector in a pipeline: it subtracts the mean in float64.",
+            ConvergenceWarning,
+        )
+
+
+def _warn_if_all_rows_are_equal(X):
+    first = X[:1]
+    if in_batches(lambda rows: (rows == first).all(axis=1), X).all():
+        warn(
+            "All training rows are equal, so there is nothing to learn about how normal rows "
+            "differ: look at X, and at the steps before the detector.",
+            ConvergenceWarning,
+        )
+
+
 def _described(X):
     return "None" if X is None else f"{X!r}" if isinstance(X, Real) else f"a {type(X).__name__}"
 
@@ -295,6 +352,12 @@ def _about_gaps(X, estimator):
         f"{type(estimator).__name__} needs complete rows: put SimpleImputer() before it in a "
         "pipeline (add_indicator=True if a gap is informative), or leave those rows out."
     )
+
+
+def _sample_in_float64(X):
+    if hasattr(X, "iloc"):
+        return np.asarray(X.iloc[:: 1 + (len(X) - 1) // 4096], dtype=np.float64)
+    return np.asarray(evenly_spaced(X if hasattr(X, "ndim") else np.asarray(X)), dtype=np.float64)
 
 
 def _listed(positions, names):

@@ -15,6 +15,7 @@ from skae._detectors.base import (
     ReconstructionErrorDetector,
     unchanged_on_failure,
 )
+from skae._detectors.checks import warn_if_nothing_varies
 from skae._detectors.keras_parameters import (
     clone_sharing_models,
     pack_parameter,
@@ -131,7 +132,11 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
             rule = self._checked_rule()
             kind = _kind(self.estimator)
             dtype = np.float32 if kind == "network" else [np.float64, np.float32]
+            original = X
             X = self._validated(X, dtype=dtype, ensure_min_samples=2, reset=True)
+            if kind == "network":
+                names = getattr(self, "feature_names_in_", None)
+                warn_if_nothing_varies(original, X, names, is_trained=True)
             if routing_enabled():
                 fit_params = process_routing(self, "fit", **fit_params).estimator.fit
             self.estimator_ = _fitted(self.estimator, kind, X, fit_params)

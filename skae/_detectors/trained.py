@@ -18,6 +18,7 @@ from skae._detectors.checks import (
     check_noise,
     check_weights_of_training,
     checked_weights,
+    warn_if_nothing_varies,
 )
 from skae._detectors.keras_parameters import (
     clone_sharing_models,
@@ -150,7 +151,8 @@ class NetworkDetector(ReconstructionErrorDetector):
         Warns
         -----
         ConvergenceWarning
-            If the network reconstructs no better than the mean of the rows, or its latent layer
+            If the rows are all equal, or vary by too little for their size, as seconds of an epoch
+            do; if the network reconstructs no better than the mean of the rows, or its latent layer
             gives the same code for every row.
         """
         with unchanged_on_failure(self):
@@ -197,7 +199,9 @@ class NetworkDetector(ReconstructionErrorDetector):
                 "X_val and validation_fraction > 0 both give validation rows, so give one of them: "
                 f"got X_val and validation_fraction={self.validation_fraction}."
             )
+        original = X
         X = self._validated_rows(X, reset=True, ensure_min_samples=2)
+        warn_if_nothing_varies(original, X, getattr(self, "feature_names_in_", None))
         laid_out = X.reshape(len(X), *self._layout(X.shape[1]).input_shape)
         check_loss(self.loss, laid_out, self.error, self._known_output_activation())
         if X_val is not None:
