@@ -121,6 +121,7 @@ class TestNoTable:
             (X.astype(str).astype(object), "it holds text"),
             (X.astype(str).tolist(), "it holds text"),
             (X.astype("S8"), "it holds text"),
+            ([[1.0, 2.0], [3.0]], "as many numbers in each row"),
             (np.array([[1.0, "2", 3, 4]] * 5, dtype=object), "it holds text"),
             ((1e9 * X).astype("datetime64[s]"), r"datetime64\[s\].*the hour"),
             ((1e9 * X).astype("timedelta64[s]"), r"timedelta64\[s\].*np.timedelta64"),
@@ -258,6 +259,7 @@ class TestWeights:
         [
             (np.full(100, 1e38), ValueError, r"sample_weight.*1e\+38.*divide them by their mean"),
             (1e50, ValueError, r"sample_weight.*1e\+50"),
+            (np.full(100, 1e-30), ValueError, "sample_weight.*1e-30, too small"),
             (np.nan, ValueError, "sample_weight must be finite; got nan"),
             (np.full(100, np.nan), ValueError, "sample_weight contains NaN"),
             ("balanced", TypeError, "sample_weight must be one number per row.*'balanced'"),
@@ -331,7 +333,7 @@ class TestParameters:
         [
             ({"learning_rate": 1e30}, r"learning_rate=1e\+30 is far too large"),
             ({"noise": 1e30}, r"noise=1e\+30 drowns X, whose values are at most"),
-            ({"noise": 1e10}, "noise=10000000000.0 drowns X"),
+            ({"noise": 1e3}, "noise=1000.0 drowns X"),
         ],
     )
     def test_numbers_beyond_all_measure(self, params, message):

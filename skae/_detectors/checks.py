@@ -28,10 +28,11 @@ _MIN_SPREAD_IF_LARGE = 1e-3
 _LARGE = 100
 # What is left of a constant after calculations in float64.
 _ROUNDING = 1e-13
-# Beyond, the squares of gradients leave float32, and optimizers stop moving or turn to NaN.
+# Beyond it, or below its inverse, the squares of gradients leave float32: optimizers stop moving or
+# turn to NaN.
 _MAX_FACTOR = 1e12
-# Of the largest value of X: far beyond, a network sees noise only.
-_MAX_RELATIVE_NOISE = 1e6
+# Of the largest value of X: beyond, a network sees noise only.
+_MAX_RELATIVE_NOISE = 100
 
 
 def as_rows(X):
@@ -65,10 +66,20 @@ def as_table(X):
         _check_columns(X)
         return X
     if not hasattr(X, "dtype"):
-        X = np.asarray(X)
+        X = _as_array(X)
     _check_dtype(X)
     check_two_axes(X)
     return X
+
+
+def _as_array(rows):
+    try:
+        return np.asarray(rows)
+    except ValueError as error:
+        raise ValueError(
+            "X must have as many numbers in each row as in the others, but its rows differ: cut "
+            "them to one length, or fill the gaps."
+        ) from error
 
 
 def check_two_axes(X):
@@ -182,10 +193,11 @@ def checked_weights(sample_weight, X):
     if not np.any(sample_weight):
         raise ValueError("sample_weight is zero for every row: nothing is left to learn.")
     largest = np.max(sample_weight, initial=0)
-    if largest > _MAX_FACTOR:
+    if largest > _MAX_FACTOR or 0 < largest < 1 / _MAX_FACTOR:
+        too = "too large" if largest > 1 else "too small"
         raise ValueError(
-            f"sample_weight has values up to {largest:.4g}, too large to train with: only their "
-            "ratios matter, so divide them by their mean."
+            f"sample_weight has values up to {largest:.4g}, {too} to train with: only their ratios "
+            "matter, so divide them by their mean."
         )
     return _check_sample_weight(sample_weight, X, dtype=np.float32, ensure_non_negative=True)
 

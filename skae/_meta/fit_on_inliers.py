@@ -85,8 +85,8 @@ class FitOnInliers(InnerDetectorMixin):
             The rows.
         y : array-like of shape (n_samples,), default=None
             Their labels. None takes all rows.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights; those of the normal rows are passed on.
+        sample_weight : float or array-like of shape (n_samples,), default=None
+            Weights; those of the normal rows are passed on. A number counts for every row.
         **fit_params : dict
             Passed on to the inner estimator's `fit`, with metadata routing as it was requested.
             Weights of pipeline steps (`step__sample_weight`) are cut to the normal rows; anything
