@@ -7,7 +7,7 @@ BIN := .venv/bin
 # TensorFlow tells of itself on import; whoever wants to hear it sets this to 0.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test coverage slow lint types wheel oldest prerelease docs clean
+.PHONY: demo test coverage slow portable lint types wheel oldest prerelease clients docs clean
 
 demo: .venv/installed ## find the abnormal heartbeats, beside IsolationForest
 	$(BIN)/python examples/01_find_abnormal_heartbeats.py
@@ -20,6 +20,23 @@ coverage: .venv/installed ## the same tests, and the lines that they miss; fails
 
 slow: .venv/installed ## the long repetitions
 	$(BIN)/python -m pytest -n 2 -m slow
+
+# Whose results rest on rounding.
+NUMERIC := tests/conformance tests/test_architectures.py tests/test_autoencoder.py tests/test_cache.py \
+	tests/test_determinism.py tests/test_ensemble.py tests/test_numpy_engine.py \
+	tests/test_persistence.py tests/test_recipes.py tests/test_training.py
+# Instruction sets, kernels and threads of other processors, as far as this one can pass for them.
+PORTABLE := ONEDNN_MAX_CPU_ISA=AVX2 ONEDNN_MAX_CPU_ISA=SSE41 TF_ENABLE_ONEDNN_OPTS=0 \
+	OPENBLAS_CORETYPE=Haswell OPENBLAS_CORETYPE=ZEN OPENBLAS_CORETYPE=Nehalem \
+	OMP_NUM_THREADS=1,OPENBLAS_NUM_THREADS=1,TF_NUM_INTRAOP_THREADS=1 \
+	OMP_NUM_THREADS=2,OPENBLAS_NUM_THREADS=2,TF_NUM_INTRAOP_THREADS=2
+
+portable: .venv/installed ## the numeric tests as on other processors
+	failed=; for setting in $(PORTABLE); do \
+		echo "$$setting"; \
+		env $$(echo $$setting | tr , " ") $(BIN)/python -m pytest -q -n 2 -m "not slow" $(NUMERIC) \
+		|| failed="$$failed $$setting"; \
+	done; test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 
 lint: .venv/installed
 	$(BIN)/ruff check
@@ -62,6 +79,14 @@ oldest: ## the conformance run on the oldest declared versions
 		&& touch .venv-oldest/installed; }
 	.venv-oldest/bin/python -m pytest -n 2 tests/conformance
 
+clients: .venv-clients/installed ## the recipes for other packages, with these packages
+	.venv-clients/bin/python -m pytest tests/clients
+
+.venv-clients/installed: pyproject.toml
+	$(PYTHON) -m venv .venv-clients
+	.venv-clients/bin/python -m pip install --quiet --editable ".[clients]"
+	touch $@
+
 # TensorFlow's pre-releases depend on keras-nightly, which overwrites files of keras: so it is removed,
 # and keras is installed again. ".[test]" would hold NumPy back (numba does), so pytest has to do.
 prerelease: ## the conformance and training tests on the newest versions that fit together
@@ -75,4 +100,4 @@ prerelease: ## the conformance and training tests on the newest versions that fi
 	.venv-prerelease/bin/python -m pytest -n 2 tests/conformance tests/test_training.py tests/test_autoencoder.py
 
 clean:
-	rm -rf .venv .venv-wheel .venv-oldest .venv-prerelease .coverage dist figures docs/_build docs/_gallery docs/_typed docs/auto_examples docs/generated
+	rm -rf .venv .venv-wheel .venv-oldest .venv-prerelease .venv-clients .coverage dist figures docs/_build docs/_gallery docs/_typed docs/auto_examples docs/generated

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "TRUSTED_TYPES",
     "AutoencoderEnsembleOutlierDetector",
     "AutoencoderOutlierDetector",
     "ConformalOutlierDetector",
@@ -43,9 +44,11 @@ if TYPE_CHECKING:
     from skae._meta.thresholded import ThresholdedOutlierDetector
     from skae._meta.windowed import WindowedOutlierDetector
     from skae._show_versions import show_versions
+    from skae._trusted_types import TRUSTED_TYPES
 
 # The same for Python, loaded when first used, so that `import skae` costs nothing but these lines.
 _MODULES = {
+    "TRUSTED_TYPES": "skae._trusted_types",
     "AutoencoderEnsembleOutlierDetector": "skae._detectors.ensemble",
     "AutoencoderOutlierDetector": "skae._detectors.autoencoder",
     "ConformalOutlierDetector": "skae._meta.conformal",

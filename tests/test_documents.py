@@ -68,7 +68,7 @@ def test_the_reference_has_every_public_name(module):
     module = import_module(f"skae.{module}".rstrip("."))
     page = (ROOT / "docs" / "api.rst").read_text()
     names = getattr(module, "__all__", ["GaussianLatent"])
-    missing = [name for name in names if f"   {name}\n" not in page]
+    missing = [name for name in names if f" {name}\n" not in page]
     assert set(missing) <= set(MODULES)
 
 

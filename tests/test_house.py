@@ -12,7 +12,7 @@ PACKAGE = Path(skae.__file__).parent
 # From the rooms that know nothing of the others to those that know most. A module may import from
 # its own room and from those that stand before it. The longest prefix decides.
 ROOMS = [
-    ("skae._sklearn_compat", "skae._warnings", "skae._show_versions"),
+    ("skae._sklearn_compat", "skae._warnings", "skae._show_versions", "skae._trusted_types"),
     ("skae._labels", "skae._errors", "skae.layers"),
     ("skae.thresholds",),
     ("skae._engines.options",),

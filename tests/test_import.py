@@ -7,7 +7,7 @@ import pytest
 
 import skae
 
-HEAVY = ("keras", "tensorflow", "matplotlib", "scikeras")
+HEAVY = ("keras", "tensorflow", "matplotlib", "scikeras", "skops")
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,7 @@ HEAVY = ("keras", "tensorflow", "matplotlib", "scikeras")
         "import skae; repr(skae.AutoencoderOutlierDetector())",
         "import skae; skae.datasets.make_heartbeats(10, random_state=0)",
         "import skae; skae.show_versions()",
+        "import skae; skae.TRUSTED_TYPES",
     ],
 )
 def test_nothing_heavy_is_loaded(statement):

@@ -7,7 +7,11 @@ from importlib import import_module
 import numpy as np
 
 from skae._engines.keras.halves import output_shape
-from skae._engines.keras.loading import load_keras, seeded_python_random
+from skae._engines.keras.loading import is_keras_model, load_keras, seeded_python_random
+
+# They read a TensorFlow SavedModel from a path, and a pickle of PyTorch. Keras' safe mode refuses
+# the one since 3.13.2, the other since 3.11.3.
+_FOREIGN_LAYERS = {"TFSMLayer", "TorchModuleWrapper"}
 
 
 class BuiltInBlueprint:
@@ -83,8 +87,28 @@ class ConfigBlueprint:
         return
 
     def build(self, fast_ops=True):
-        """Build the network with the initial weights of its seeds."""
-        return load_keras().models.model_from_json(self.config)
+        """Build the network with the initial weights of its seeds.
+
+        Keras does this in its safe mode, which runs no code of the configuration.
+
+        Raises
+        ------
+        ValueError
+            If the configuration, which may come from a file, is not that of a network, or has a
+            layer that is not made of Keras' operations.
+        """
+        if foreign := sorted(_FOREIGN_LAYERS & set(_class_names(json.loads(self.config)))):
+            raise ValueError(
+                f"The network has a {' and a '.join(foreign)}, which may run any code when it is "
+                "rebuilt: use layers of Keras, or a class of your own, registered with "
+                "keras.saving.register_keras_serializable."
+            )
+        model = load_keras().models.model_from_json(self.config)
+        if not is_keras_model(model):
+            raise ValueError(
+                f"Expected the configuration of a keras.Model, got that of {type(model).__name__}."
+            )
+        return model
 
 
 class FunctionBlueprint:
@@ -165,6 +189,17 @@ def config_of(model, generator=None):
     config.pop("compile_config", None)
     config = _named_by_keras(config)
     return json.dumps(config if generator is None else _reseeded(config, generator))
+
+
+def _class_names(config):
+    """Yield the name of each class in a configuration."""
+    if isinstance(config, dict):
+        if isinstance(config.get("class_name"), str):
+            yield config["class_name"]
+        config = list(config.values())
+    if isinstance(config, list):
+        for item in config:
+            yield from _class_names(item)
 
 
 def _named_by_keras(config):

@@ -1,0 +1,37 @@
+"""The names of skae's types that a fitted detector consists of, for skops and what builds on it."""
+
+# Each by its full name, never all that begin with "skae.": modules also hold what they import, and
+# `skae.datasets._ecg5000.urlopen` would open an address that a forged file names.
+TRUSTED_TYPES = (
+    "skae._detectors.autoencoder.AutoencoderOutlierDetector",
+    "skae._detectors.ensemble.AutoencoderEnsembleOutlierDetector",
+    "skae._detectors.reconstruction.ReconstructionOutlierDetector",
+    "skae._detectors.reconstruction._Regressor",
+    "skae._detectors.reconstruction._TrainedNetwork",
+    "skae._detectors.reconstruction._Transformer",
+    "skae._engines.keras.blueprints.BuiltInBlueprint",
+    "skae._engines.keras.blueprints.ConfigBlueprint",
+    "skae._engines.keras.blueprints.FunctionBlueprint",
+    "skae._engines.options.Layout",
+    "skae._engines.options.Sizes",
+    "skae._errors.MahalanobisError",
+    "skae._errors.ReconstructionProbability",
+    "skae._errors.StandardizedError",
+    "skae._meta.conformal.ConformalOutlierDetector",
+    "skae._meta.fit_on_inliers.FitOnInliers",
+    "skae._meta.thresholded.ThresholdedOutlierDetector",
+    "skae._meta.windowed.WindowedOutlierDetector",
+    "skae._network.network.Network",
+    "skae._network.scorer.Scorer",
+    "skae.preprocessing.GlobalMinMaxScaler",
+    "skae.thresholds.FBeta",
+    "skae.thresholds.FalsePositiveRate",
+    "skae.thresholds.FixedThreshold",
+    "skae.thresholds.InterquartileFence",
+    "skae.thresholds.MeanStd",
+    "skae.thresholds.MedianMAD",
+    "skae.thresholds.MinimalCost",
+    "skae.thresholds.PeaksOverThreshold",
+    "skae.thresholds.Quantile",
+    "skae.thresholds.Youden",
+)
