@@ -106,6 +106,7 @@ LEARNED_ERRORS = {
     "reconstruction_probability": ReconstructionProbability,
     "standardized": StandardizedError,
 }
+_LEARNED_TYPES = tuple(LEARNED_ERRORS.values())
 # Offered by every detector; the others belong to an architecture.
 COMMON_ERRORS = (*NAMED_ERRORS, "mahalanobis", "standardized")
 
@@ -154,15 +155,33 @@ def feature_errors(error, X, reconstruction):
     Raises
     ------
     ValueError
-        If a callable returns an array of another shape.
+        If a callable returns an array of another shape, or negative or complex errors.
     """
     if isinstance(error, str):
         return NAMED_ERRORS[error](X, reconstruction)
-    errors = np.ascontiguousarray(error(X, reconstruction), dtype=np.float64)
-    if errors.shape != X.shape:
+    if isinstance(error, _LEARNED_TYPES):
+        return np.ascontiguousarray(error(X, reconstruction))
+    return _checked(error, np.asarray(error(X, reconstruction)), X.shape)
+
+
+def _checked(error, errors, shape):
+    """Return what a function of the user's returned as errors, or refuse it."""
+    if errors.shape != shape:
         raise ValueError(
-            f"error={error!r} must return an array of the shape of X, {X.shape}: one error for "
+            f"error={error!r} must return an array of the shape of X, {shape}: one error for "
             f"each feature of each row; got shape {errors.shape}."
+        )
+    if errors.dtype.kind not in "biufO":
+        raise ValueError(
+            f"error={error!r} must return real numbers, one error for each feature of each row; "
+            f"got the dtype {errors.dtype}. Of complex numbers, take the absolute value."
+        )
+    errors = np.ascontiguousarray(errors, dtype=np.float64)
+    if (errors < 0).any():
+        raise ValueError(
+            f"error={error!r} must return errors, which are zero or above and larger for worse "
+            f"reconstructions; got {errors[errors < 0].min():.4g}. Return the absolute value or "
+            "the square of the difference."
         )
     return errors
 

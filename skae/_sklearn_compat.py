@@ -14,6 +14,7 @@ __all__ = [
     "StrOptions",
     "_check_sample_weight",
     "_fit_context",
+    "_num_samples",
     "_safe_indexing",
     "check_array",
     "check_random_state",
@@ -34,6 +35,7 @@ validate_parameter_constraints = _param_validation.validate_parameter_constraint
 validate_params = _param_validation.validate_params
 _check_sample_weight = validation._check_sample_weight
 _fit_context = base._fit_context
+_num_samples = validation._num_samples
 _safe_indexing = utils._safe_indexing
 
 # With the types that scikit-learn does not declare.

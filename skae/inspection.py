@@ -10,6 +10,7 @@ from sklearn import config_context
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
+from skae._detectors.checks import check_two_axes
 from skae._errors import mean_feature_errors
 from skae._labels import inlier_mask
 from skae._meta.unwrap import fitted_offset, original_units, split_pipeline, transformed
@@ -100,6 +101,7 @@ def explain(
     import pandas as pd
 
     check_is_fitted(estimator)
+    check_two_axes(X)
     transforms, detector = split_pipeline(estimator)
     _check_reconstructs(detector)
     _check_top(top)
@@ -191,9 +193,10 @@ def _feature_names(transforms, detector, X, n_features, is_inverted):
 def _names_behind(transforms):
     names = None
     for transform in transforms:
-        if not hasattr(transform, "get_feature_names_out"):
+        try:
+            names = transform.get_feature_names_out(names)
+        except (AttributeError, ValueError):  # a ColumnTransformer with a step that has no names
             return None
-        names = transform.get_feature_names_out(names)
     return names
 
 

@@ -11,8 +11,15 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from skae._detectors.checks import (
+    as_table,
+    check_contamination,
+    check_sign,
+    check_threshold,
+    explained_gaps,
+)
 from skae._errors import COMMON_ERRORS
-from skae._sklearn_compat import DocumentationLinkMixin, Interval, StrOptions
+from skae._sklearn_compat import DocumentationLinkMixin, Interval, StrOptions, validate_data
 from skae.thresholds import RULE_CONSTRAINTS, as_rule, needs_labels
 
 
@@ -94,6 +101,18 @@ class ReconstructionErrorDetector(DocumentationLinkMixin, OffsetMixin, OutlierMi
     @abstractmethod
     def _validated_rows(self, X) -> np.ndarray:
         """Return X as an array in the dtype of the model, or refuse it."""
+
+    def _validated(self, X, **kwargs) -> np.ndarray:
+        """Return X as scikit-learn's checks do, after those that they lack."""
+        X = as_table(X)
+        with explained_gaps(X, self):
+            return validate_data(self, X, **kwargs)
+
+    def _validate_params(self):
+        # Before scikit-learn, whose message lists what is valid and not how to say what was meant.
+        check_threshold(self.threshold)
+        check_contamination(self.contamination)
+        super()._validate_params()
 
     def _plain_rows(self, X):
         """Return rows that scikit-learn's checks would accept, or None where they must decide.
@@ -178,12 +197,30 @@ class ReconstructionErrorDetector(DocumentationLinkMixin, OffsetMixin, OutlierMi
                 "never sees: use a rule without labels, such as 'mean_std', or put the detector in "
                 "ThresholdedOutlierDetector(detector, rule), which passes y on to the rule."
             )
+        check_sign(rule)
         return rule if self.contamination == "auto" else None
 
     def _offset(self, rule, errors):
-        if rule is None:
-            return float(np.percentile(-errors, 100.0 * self.contamination))
-        return -rule.threshold(errors)
+        if rule is not None:
+            self._check_finite(errors)
+            return -rule.threshold(errors)
+        with np.errstate(invalid="ignore"):  # between infinities
+            offset = float(np.percentile(-errors, 100.0 * self.contamination))
+        if not np.isfinite(offset):
+            self._check_finite(errors)
+        return offset
+
+    def _check_finite(self, errors):
+        unfit = np.count_nonzero(~np.isfinite(errors))
+        if unfit:
+            raise ValueError(
+                f"Of the {len(errors)} reconstruction errors {unfit} are not finite: "
+                f"{self._about_infinite_errors()}"
+            )
+
+    def _about_infinite_errors(self) -> str:
+        """Return what may have caused errors that are not finite, as the end of a sentence."""
+        return f"look at the reconstruction, and at error={self.error!r}."
 
 
 @contextmanager

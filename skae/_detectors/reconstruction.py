@@ -15,6 +15,7 @@ from skae._detectors.base import (
     ReconstructionErrorDetector,
     unchanged_on_failure,
 )
+from skae._detectors.checks import warn_if_nothing_varies
 from skae._detectors.keras_parameters import (
     checked_unpack,
     clone_sharing_models,
@@ -29,7 +30,7 @@ from skae._engines.keras.settings import Settings
 from skae._engines.keras.states import HOW_TO_KEEP_STATE, computes_alike
 from skae._engines.options import Layout
 from skae._network.scorer import Scorer
-from skae._sklearn_compat import _fit_context, routing_enabled, validate_data
+from skae._sklearn_compat import _fit_context, routing_enabled
 
 
 class ReconstructionOutlierDetector(ReconstructionErrorDetector):
@@ -136,13 +137,18 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
             rule = self._checked_rule()
             kind = _kind(self.estimator)
             dtype = np.float32 if kind == "network" else [np.float64, np.float32]
-            X = validate_data(self, X, dtype=dtype, ensure_min_samples=2, reset=True)
+            original = X
+            X = self._validated(X, dtype=dtype, ensure_min_samples=2, reset=True)
+            if kind == "network":
+                names = getattr(self, "feature_names_in_", None)
+                warn_if_nothing_varies(original, X, names, is_trained=True)
             if routing_enabled():
                 fit_params = process_routing(self, "fit", **fit_params).estimator.fit
             self.estimator_ = _fitted(self.estimator, kind, X, fit_params)
             model = _MODELS[kind](self.estimator_, X)
             self._scorer = Scorer(model, self.error)
-            errors = _finite(self._scorer.fit(X), self.estimator_)
+            errors = self._scorer.fit(X)
+            self._check_finite(errors)
             self.offset_ = self._offset(rule, errors)
         return self
 
@@ -161,7 +167,12 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
 
     def _validated_rows(self, X):
         # Some models, scikeras' among them, accept only the dtype they were fitted on.
-        return validate_data(self, X, reset=False, dtype=self._scorer.model.dtype)
+        return self._validated(X, reset=False, dtype=self._scorer.model.dtype)
+
+    def _about_infinite_errors(self):
+        if callable(self.error):
+            return super()._about_infinite_errors()
+        return f"{type(self.estimator_).__name__} returns NaN, infinity or too large a number."
 
     def __sklearn_clone__(self):
         return clone_sharing_models(self, ["estimator"])
@@ -311,9 +322,10 @@ def _kind(estimator):
         # Not every regressor says that it is one: scikeras' does not.
         if hasattr(estimator, "predict") and not _predicts_labels(estimator):
             return "regressor"
+    hint = ", a class: give an instance, with parentheses" if isinstance(estimator, type) else ""
     raise TypeError(
         "estimator must be able to reconstruct rows: a regressor, a transformer with "
-        f"inverse_transform, or a trained keras.Model; got {estimator!r}."
+        f"inverse_transform, or a trained keras.Model; got {estimator!r}{hint}."
     )
 
 
@@ -329,16 +341,6 @@ def _predicts_labels(estimator):
         or is_outlier_detector(estimator)
         or hasattr(estimator, "predict_proba")  # mixtures, and scikeras' KerasClassifier
     )
-
-
-def _finite(errors, estimator):
-    unfit = np.count_nonzero(~np.isfinite(errors))
-    if unfit:
-        raise ValueError(
-            f"Of the {len(errors)} reconstruction errors {unfit} are not finite: "
-            f"{type(estimator).__name__} returns NaN, infinity or too large a number."
-        )
-    return errors
 
 
 def _input_shape(model, n_features):

@@ -14,6 +14,13 @@ from skae._detectors.base import (
     ReconstructionErrorDetector,
     unchanged_on_failure,
 )
+from skae._detectors.checks import (
+    check_learning_rate,
+    check_noise,
+    check_weights_of_training,
+    checked_weights,
+    warn_if_nothing_varies,
+)
 from skae._detectors.keras_parameters import (
     check_copies,
     check_pickles,
@@ -22,6 +29,7 @@ from skae._detectors.keras_parameters import (
     pack_parameter,
     unpack_parameter,
 )
+from skae._detectors.losses import UNIT_INTERVAL, check_loss
 from skae._engines.keras.training import train_network
 from skae._engines.options import Layout, Sizes, TrainingOptions
 from skae._network.diagnosis import warn_if_useless
@@ -32,9 +40,7 @@ from skae._sklearn_compat import (
     HasMethods,
     Interval,
     StrOptions,
-    _check_sample_weight,
     _fit_context,
-    validate_data,
 )
 from skae._warnings import warn
 
@@ -78,8 +84,6 @@ NETWORK_CONSTRAINTS = {
 
 _AUTO_TRIM = 0.3
 _AUTO_NOISE = 0.1
-# A MinMaxScaler on float32 reaches 1.0000001.
-_UNIT_INTERVAL = (-1e-6, 1 + 1e-6)
 
 
 class Extent(NamedTuple):
@@ -131,8 +135,8 @@ class NetworkDetector(ReconstructionErrorDetector):
             is then never in memory as a whole.
         y : Ignored
             Not used, present for API consistency by convention.
-        sample_weight : array-like of shape (n_samples,), default=None
-            How much each row counts in the loss.
+        sample_weight : float or array-like of shape (n_samples,), default=None
+            How much each row counts in the loss; a number counts for every row.
         X_val : array-like of shape (n_validation_samples, n_features), default=None
             Rows for the validation curves of `history_` and for early stopping. They never set the
             threshold. Excludes `validation_fraction > 0`. In a pipeline they are scaled like X if
@@ -151,7 +155,8 @@ class NetworkDetector(ReconstructionErrorDetector):
         Warns
         -----
         ConvergenceWarning
-            If the network reconstructs no better than the mean of the rows, or its latent layer
+            If the rows are all equal, or vary by too little for their size, as seconds of an epoch
+            do; if the network reconstructs no better than the mean of the rows, or its latent layer
             gives the same code for every row.
         """
         with unchanged_on_failure(self):
@@ -160,6 +165,7 @@ class NetworkDetector(ReconstructionErrorDetector):
             X, X_val, sample_weight = self._checked_data(X, X_val, sample_weight)
             random = check_random_state(self.random_state)
             train_rows, held_out = self._split(len(X), random)
+            check_weights_of_training(sample_weight, train_rows)
             network = self._trained_network(X, X_val, sample_weight, train_rows, held_out, random)
             self._set_offset(rule, network, X, held_out if len(held_out) else train_rows)
         return self
@@ -188,6 +194,7 @@ class NetworkDetector(ReconstructionErrorDetector):
                 raise TypeError(
                     f"callbacks must be instances of keras.callbacks.Callback, got {callback!r}."
                 )
+        check_learning_rate(self.learning_rate)
 
     def _checked_data(self, X, X_val, sample_weight):
         """Return the data in float32, after all checks that need no training."""
@@ -196,22 +203,22 @@ class NetworkDetector(ReconstructionErrorDetector):
                 "X_val and validation_fraction > 0 both give validation rows, so give one of them: "
                 f"got X_val and validation_fraction={self.validation_fraction}."
             )
+        original = X
         X = self._validated_rows(X, reset=True, ensure_min_samples=2)
-        if _is_msle(self.loss) and X.min() < 0:
-            raise ValueError(
-                "The msle takes logarithms and needs X >= 0, but X has values down to "
-                f"{X.min():.4g}: scale X, for example with MinMaxScaler, or use loss='mse'."
-            )
+        warn_if_nothing_varies(original, X, getattr(self, "feature_names_in_", None))
+        laid_out = X.reshape(len(X), *self._layout(X.shape[1]).input_shape)
+        check_loss(self.loss, laid_out, self.error, self._known_output_activation())
         if X_val is not None:
             X_val = self._validated_rows(X_val)
             _warn_if_scaled_differently(X, X_val)
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(
-                sample_weight, X, dtype=np.float32, ensure_non_negative=True
-            )
-            if not sample_weight.any():
-                raise ValueError("sample_weight is zero for every row: nothing is left to learn.")
+            sample_weight = checked_weights(sample_weight, X)
         return X, X_val, sample_weight
+
+    def _known_output_activation(self):
+        """Return `output_activation`, or the architecture where that decides."""
+        architecture = getattr(self, "architecture", "")
+        return self.output_activation if isinstance(architecture, str) else architecture
 
     def _validated_rows(self, X, reset=False, **kwargs) -> np.ndarray:
         if getattr(X, "ndim", 2) == 3:
@@ -226,7 +233,7 @@ class NetworkDetector(ReconstructionErrorDetector):
             )
         # Data on disk is read into memory, and converted to float32, piece by piece.
         dtype = "numeric" if is_on_disk(X) else np.float32
-        return validate_data(self, X, reset=reset, dtype=dtype, **kwargs)
+        return self._validated(X, reset=reset, dtype=dtype, **kwargs)
 
     def _split(self, n_samples, random):
         """Return the rows to train on and the rows held out."""
@@ -288,7 +295,7 @@ class NetworkDetector(ReconstructionErrorDetector):
         )
 
     def _chosen_output_activation(self, extent):
-        low, high = _UNIT_INTERVAL
+        low, high = UNIT_INTERVAL
         in_unit_interval = extent.minimum >= low and extent.maximum <= high
         if self.output_activation == "auto":
             return "sigmoid" if in_unit_interval else "linear"
@@ -304,6 +311,8 @@ class NetworkDetector(ReconstructionErrorDetector):
         return _AUTO_NOISE * extent.mean_deviation if self.noise == "auto" else self.noise
 
     def _training_options(self, extent):
+        noise = self._chosen_noise(extent)
+        check_noise(noise, max(abs(extent.minimum), abs(extent.maximum)))
         return TrainingOptions(
             loss=self.loss,
             metrics=tuple(self.metrics or ()),
@@ -312,7 +321,7 @@ class NetworkDetector(ReconstructionErrorDetector):
             epochs=self.epochs,
             batch_size=self.batch_size,
             trim_fraction=_AUTO_TRIM if self.trim_fraction == "auto" else self.trim_fraction,
-            noise=self._chosen_noise(extent),
+            noise=noise,
             early_stopping=self.early_stopping,
             n_iter_no_change=self.n_iter_no_change,
             tol=self.tol,
@@ -328,6 +337,14 @@ class NetworkDetector(ReconstructionErrorDetector):
         errors = self._scorer.fit(rows)
         self.offset_ = self._offset(rule, errors)
         warn_if_useless(self._scorer, rows, errors)
+
+    def _about_infinite_errors(self):
+        if callable(self.error):
+            return super()._about_infinite_errors()
+        return (
+            "the training left weights with which the network returns NaN or too large numbers. "
+            f"Give a smaller learning_rate (now {self.learning_rate!r}), or scale X."
+        )
 
     def __sklearn_clone__(self):
         return clone_sharing_models(self, self._keras_parameters)
@@ -384,8 +401,3 @@ def _layer_sizes(sizes, auto_sizes):
     if not all(isinstance(units, Integral) and int(units) > 0 for units in sizes):
         raise ValueError(f"hidden_layer_sizes must be positive integers, got {sizes}.")
     return tuple(int(units) for units in sizes)
-
-
-def _is_msle(loss):
-    name = getattr(loss, "name", getattr(loss, "__name__", loss))
-    return str(name).lower().replace("_", "") in ("msle", "meansquaredlogarithmicerror")

@@ -16,6 +16,7 @@ from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.validation import check_is_fitted
 
 from skae._detectors.base import OffsetMixin
+from skae._detectors.checks import as_rows, check_one_label_per_row
 from skae._meta.delegation import InnerDetectorMixin, check_scores_samples, sliced_params
 from skae._sklearn_compat import (
     HasMethods,
@@ -176,7 +177,9 @@ class ConformalOutlierDetector(OffsetMixin, InnerDetectorMixin):
             one of them is scored NaN, or so many infinite that no row could be flagged.
         """
         check_scores_samples(self.estimator)
-        rows, y = indexable(X, y)
+        rows = as_rows(X)
+        check_one_label_per_row(rows, y)
+        rows, y = indexable(rows, y)
         n_samples = rows.shape[0] if hasattr(rows, "shape") else len(rows)
         training, calibration = self._split(n_samples)
         labels = None if y is None else _safe_indexing(y, training)

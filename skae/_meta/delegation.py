@@ -7,12 +7,13 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
-from sklearn.utils import get_tags, indexable
+from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skae._sklearn_compat import DocumentationLinkMixin, _safe_indexing, set_transform_output
+from skae._detectors.checks import check_is_instance, weights_of_rows
+from skae._sklearn_compat import DocumentationLinkMixin, set_transform_output
 
 
 def _inner_has(name):
@@ -40,8 +41,7 @@ def sliced_params(X, fit_params, rows):
     sliced = dict(fit_params)
     for name, value in fit_params.items():
         if name.split("__")[-1] == "sample_weight" and value is not None:
-            _, weights = indexable(X, value)
-            sliced[name] = _safe_indexing(weights, rows)
+            sliced[name] = weights_of_rows(X, value, rows)
     return sliced
 
 
@@ -73,6 +73,10 @@ class DelegatingMixin(DocumentationLinkMixin, OutlierMixin, BaseEstimator):
     @property
     def _inner(self):
         return vars(self).get("estimator_", self.estimator)
+
+    def _validate_params(self):
+        check_is_instance(self.estimator)
+        super()._validate_params()
 
     def __getattr__(self, name):
         # Only reached for what this class lacks. Methods that fit or set would bypass this class.

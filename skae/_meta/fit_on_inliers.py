@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
-from sklearn.utils import check_array, check_consistent_length, get_tags, indexable
+from sklearn.utils import check_array, get_tags, indexable
 from sklearn.utils.metadata_routing import process_routing
 
+from skae._detectors.checks import as_rows, check_one_label_per_row, explained_gaps
 from skae._labels import inlier_mask, is_auto
 from skae._meta.delegation import InnerDetectorMixin, sliced_params
 from skae._sklearn_compat import HasMethods, _fit_context, _safe_indexing, routing_enabled
@@ -84,8 +85,8 @@ class FitOnInliers(InnerDetectorMixin):
             The rows.
         y : array-like of shape (n_samples,), default=None
             Their labels. None takes all rows.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights; those of the normal rows are passed on.
+        sample_weight : float or array-like of shape (n_samples,), default=None
+            Weights; those of the normal rows are passed on. A number counts for every row.
         **fit_params : dict
             Passed on to the inner estimator's `fit`, with metadata routing as it was requested.
             Weights of pipeline steps (`step__sample_weight`) are cut to the normal rows; anything
@@ -128,8 +129,8 @@ class FitOnInliers(InnerDetectorMixin):
                 )
 
     def _normal_rows(self, X, y, fit_params):
-        (X,) = indexable(X)
-        check_consistent_length(X, y)
+        (X,) = indexable(as_rows(X))
+        check_one_label_per_row(X, y)
         self._check_rows_left_out(X)
         is_inlier = inlier_mask(y, self.inlier_label, self.outlier_label)
         if not is_inlier.any():
@@ -151,13 +152,14 @@ class FitOnInliers(InnerDetectorMixin):
             or tags.input_tags.categorical
         ):
             return
-        check_array(
-            X,
-            accept_sparse=tags.input_tags.sparse,
-            ensure_all_finite="allow-nan" if tags.input_tags.allow_nan else True,
-            estimator=first,
-            input_name="X",
-        )
+        with explained_gaps(X, first):
+            check_array(
+                X,
+                accept_sparse=tags.input_tags.sparse,
+                ensure_all_finite="allow-nan" if tags.input_tags.allow_nan else True,
+                estimator=first,
+                input_name="X",
+            )
 
 
 def _first_step(estimator):

@@ -10,6 +10,12 @@ from sklearn.utils import indexable
 from sklearn.utils.metadata_routing import process_routing
 
 from skae._detectors.base import OffsetMixin
+from skae._detectors.checks import (
+    as_rows,
+    check_one_label_per_row,
+    check_sign,
+    check_threshold,
+)
 from skae._labels import inlier_mask
 from skae._meta.delegation import InnerDetectorMixin, check_scores_samples, sliced_params
 from skae._sklearn_compat import HasMethods, _fit_context, _safe_indexing, routing_enabled
@@ -119,6 +125,8 @@ class ThresholdedOutlierDetector(OffsetMixin, InnerDetectorMixin):
             If the rule needs labels and y is missing or has one class only.
         """
         check_scores_samples(self.estimator)
+        if needs_labels(as_rule(self.threshold)) or self.cv is not None:
+            check_one_label_per_row(as_rows(X), y)
         if fit_params.get("groups") is not None:
             raise ValueError(
                 "groups would reach the fit of the detector but not its scores, which set the "
@@ -136,14 +144,18 @@ class ThresholdedOutlierDetector(OffsetMixin, InnerDetectorMixin):
         estimator = clone(self.estimator).fit(X, y, **fit_params)
         if not holds_out:
             errors = -estimator.score_samples(X)
+            check_sign(rule, errors)
         offset = -rule.threshold(errors, is_outlier)
         self.estimator_, self.rule_, self.offset_ = estimator, rule, offset
         return self
 
+    def _validate_params(self):
+        check_threshold(self.threshold)
+        super()._validate_params()
+
     def _held_out_errors(self, X, y, fit_params, stratify):
         """Return the errors of the rows that `cv` holds out, and which rows they are."""
-        X, y = indexable(X, y)
-        errors, rows = [], []
+        X, y = indexable(as_rows(X), y)
         folds = list(check_cv(self.cv, y, classifier=stratify).split(X, y))
         if not folds:
             raise ValueError(
@@ -151,6 +163,7 @@ class ThresholdedOutlierDetector(OffsetMixin, InnerDetectorMixin):
                 "a splitter, or a list of (train, test) pairs. A generator of pairs is used up "
                 "after one fit."
             )
+        errors, rows = [], []
         for train, test in folds:
             labels = None if y is None else _safe_indexing(y, train)
             params = sliced_params(X, fit_params, train)

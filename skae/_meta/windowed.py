@@ -11,6 +11,7 @@ from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from skae._detectors.base import unchanged_on_failure
+from skae._detectors.checks import as_table
 from skae._meta.delegation import DelegatingMixin, check_scores_samples
 from skae._meta.unwrap import fitted_offset
 from skae._network.scorer import in_batches
@@ -229,7 +230,7 @@ class WindowedOutlierDetector(DelegatingMixin):
             )
         X = validate_data(
             self,
-            X,
+            as_table(X),
             reset=reset,
             dtype=[np.float64, np.float32],
             order="C",

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite, prod
-from numbers import Real
+from numbers import Integral, Real
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,19 @@ ARCHITECTURES = {
 DENSE_MEMBERS = Architecture("dense_members", (128, 64))
 
 
+def _checked_lengths(shape):
+    if not all(_is_length(length) for length in shape):
+        raise ValueError(
+            f"input_shape must be the lengths of one row's axes, whole numbers >= 1 such as "
+            f"(140, 1); got {tuple(shape)}."
+        )
+    return tuple(int(length) for length in shape)
+
+
+def _is_length(length):
+    return isinstance(length, Integral) and not isinstance(length, bool) and length >= 1
+
+
 def input_shape_of(
     architecture: str | Callable, given: Sequence[int] | None, n_features: int
 ) -> tuple[int, ...]:
@@ -94,7 +107,7 @@ def input_shape_of(
     is_of_signals = record is not None and record.is_of_signals
     shape = (n_features, 1) if is_of_signals else (n_features,)
     if given is not None:
-        shape = tuple(given)
+        shape = _checked_lengths(given)
     if record is not None:
         record.check_input_shape(shape, n_features)
     if prod(shape) != n_features:
