@@ -8,6 +8,10 @@ Without labels: :class:`MeanStd`, :class:`Quantile`, the robust :class:`MedianMA
 :class:`InterquartileFence`, and two that aim at a share of false alarms, :class:`FalsePositiveRate`
 with a guarantee and :class:`PeaksOverThreshold` beyond the range observed. From labels:
 :class:`Youden`, :class:`FBeta` and :class:`MinimalCost`. Known beforehand: :class:`FixedThreshold`.
+
+No rule but the last returns the error of a row itself, because rounding would then decide on that
+row. The threshold lies midway between two neighboring errors where the rule leaves the choice, or
+else a little above the error, by about 5e-7 of it.
 """
 
 from abc import abstractmethod
@@ -51,6 +55,12 @@ _MAD_TO_STD = 1.4826
 
 # Below this many, the shape of a tail is a guess.
 _MIN_EXCESSES = 10
+
+# Errors that should be equal differ by less: in any company, on another machine, in single
+# precision. Relative, and too small to matter for a threshold.
+_ROUNDING = 4 * float(np.finfo(np.float32).eps)
+# The same for what is computed from the errors in double precision, such as a mean.
+_ROUNDING_OF_RULES = 1e-12
 
 
 class ThresholdRule(DocumentationLinkMixin, BaseEstimator):
@@ -139,7 +149,7 @@ class MeanStd(ThresholdRule):
         self.k = k
 
     def _threshold(self, errors, is_outlier):
-        return errors.mean() + self.k * errors.std()
+        return _clear_of_errors(errors.mean() + self.k * errors.std(), errors)
 
 
 class FixedThreshold(ThresholdRule):
@@ -179,8 +189,8 @@ class Quantile(ThresholdRule):
     Examples
     --------
     >>> from skae.thresholds import Quantile
-    >>> Quantile(q=0.5).threshold([1.0, 2.0, 9.0])
-    2.0
+    >>> Quantile(q=0.5).threshold([1.0, 2.0, 3.0, 9.0])
+    2.5
     """
 
     _parameter_constraints: dict = {"q": [Interval(Real, 0, 1, closed="both")]}
@@ -189,7 +199,7 @@ class Quantile(ThresholdRule):
         self.q = q
 
     def _threshold(self, errors, is_outlier):
-        return np.quantile(errors, self.q)
+        return _clear_of_errors(np.quantile(errors, self.q), errors)
 
 
 class MedianMAD(ThresholdRule):
@@ -224,7 +234,8 @@ class MedianMAD(ThresholdRule):
 
     def _threshold(self, errors, is_outlier):
         median = np.median(errors)
-        return median + self.k * _MAD_TO_STD * np.median(np.abs(errors - median))
+        deviation = _MAD_TO_STD * np.median(np.abs(errors - median))
+        return _clear_of_errors(median + self.k * deviation, errors)
 
 
 class InterquartileFence(ThresholdRule):
@@ -255,7 +266,7 @@ class InterquartileFence(ThresholdRule):
 
     def _threshold(self, errors, is_outlier):
         lower, upper = np.quantile(errors, [0.25, 0.75])
-        return upper + self.k * (upper - lower)
+        return _clear_of_errors(upper + self.k * (upper - lower), errors)
 
 
 class FalsePositiveRate(ThresholdRule):
@@ -264,7 +275,7 @@ class FalsePositiveRate(ThresholdRule):
     The smallest error that, with the given confidence, a new normal row exceeds with a probability
     of at most `rate`: a one-sided tolerance limit [1]_, exact for a continuous distribution and
     conservative if errors tie. `confidence` is the share of samples of normal rows for which the
-    promise holds.
+    promise holds. The threshold lies midway between that error and the next larger one.
 
     Parameters
     ----------
@@ -287,7 +298,7 @@ class FalsePositiveRate(ThresholdRule):
     --------
     >>> from skae.thresholds import FalsePositiveRate
     >>> FalsePositiveRate(rate=0.05, confidence=0.95).threshold(range(1, 101))
-    99.0
+    99.5
     """
 
     _parameter_constraints: dict = {
@@ -313,7 +324,7 @@ class FalsePositiveRate(ThresholdRule):
         above = int(binom.isf(self.confidence, n_errors, self.rate))
         if binom.sf(above, n_errors, self.rate) < self.confidence:
             above -= 1
-        return np.sort(errors)[n_errors - 1 - max(above, 0)]
+        return _above(np.sort(errors)[n_errors - 1 - max(above, 0)], errors)
 
 
 class PeaksOverThreshold(ThresholdRule):
@@ -370,6 +381,9 @@ class PeaksOverThreshold(ThresholdRule):
         self.level = level
 
     def _threshold(self, errors, is_outlier):
+        return _clear_of_errors(self._quantile_of_tail(errors), errors)
+
+    def _quantile_of_tail(self, errors):
         if 1 - self.rate <= self.level:
             return np.quantile(errors, 1 - self.rate)
         self._check_number(errors)
@@ -524,9 +538,50 @@ class MinimalCost(ThresholdRule):
 def _below(cut, errors):
     """Return a threshold that flags the errors from `cut` upward, and no others."""
     lower = errors[errors < cut]
-    if not np.isfinite(cut):
-        return errors.max()
-    return (cut + lower.max()) / 2 if len(lower) else np.nextafter(cut, -np.inf)
+    if len(lower):
+        return _above(lower.max(), errors)
+    return min(np.nextafter(cut, -np.inf), cut - _ROUNDING * abs(cut))
+
+
+def _above(cut, errors):
+    """Return a threshold that flags the errors above `cut`, and no others.
+
+    Midway to the next larger error; above the largest, higher than rounding reaches.
+    """
+    upper = errors[errors > cut]
+    return _midway(cut, upper.min()) if len(upper) else just_above(cut, np.inf)
+
+
+def _clear_of_errors(threshold, errors):
+    """Return a threshold that is no error of a row, where the given one is, up to rounding.
+
+    It stays what the rule says, up to rounding; so it is not midway to the next error.
+    """
+    is_reached = errors <= threshold + _ROUNDING_OF_RULES * abs(threshold)
+    if not is_reached.any():
+        return threshold
+    upper = errors[~is_reached].min(initial=np.inf)
+    return max(threshold, just_above(errors[is_reached].max(), upper))
+
+
+def just_above(lower, upper) -> Any:
+    """Return what is larger than `lower` by more than rounding, but not `upper` or more.
+
+    Parameters
+    ----------
+    lower, upper : float or ndarray
+        Neighboring errors; infinity for an upper one that is not there.
+    """
+    # Infinite errors have no middle: then the other number is the smaller one.
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.fmin(lower * (1 + _ROUNDING * np.sign(lower)), _midway(lower, upper))
+
+
+def _midway(lower, upper):
+    # Each is halved, as their sum may overflow.
+    middle = lower / 2 + upper / 2
+    # Between numbers that differ in the last bit only there is none.
+    return np.where((middle < upper) | np.isinf(upper), middle, lower)
 
 
 SHORT_NAMES = {

@@ -24,6 +24,7 @@ from skae._sklearn_compat import (
     _safe_indexing,
     routing_enabled,
 )
+from skae.thresholds import just_above
 
 # P-values above it count as those of inliers when their share is estimated.
 _STOREY_LAMBDA = 0.5
@@ -75,7 +76,8 @@ class ConformalOutlierDetector(OffsetMixin, InnerDetectorMixin):
         The errors of the calibration rows, the smallest first.
     offset_ : float
         `decision_function` is `score_samples` minus this. Minus the smallest calibration error
-        above which the p-value is at most `alpha`.
+        above which the p-value is at most `alpha`, raised by about 5e-7 of it, so that rounding
+        does not decide on a row with the same error.
 
     See Also
     --------
@@ -183,7 +185,7 @@ class ConformalOutlierDetector(OffsetMixin, InnerDetectorMixin):
         fit_params = sliced_params(rows, fit_params, training)
         estimator = clone(self.estimator).fit(_safe_indexing(rows, training), labels, **fit_params)
         errors = np.sort(_errors(estimator, _safe_indexing(rows, calibration)))
-        offset = -_threshold(errors, self.alpha)
+        offset = -_threshold(_limits(errors), self.alpha)
         self.estimator_, self.calibration_errors_, self.offset_ = estimator, errors, offset
         return self
 
@@ -193,7 +195,7 @@ class ConformalOutlierDetector(OffsetMixin, InnerDetectorMixin):
         With n calibration rows it is one more than the number of those whose error is at least as
         large as the row's, divided by n + 1. With `randomized_ties`, it is the number of those with
         a larger error plus a random part of the number with an equal one, counting the row itself,
-        divided by n + 1.
+        divided by n + 1. An error that is larger only by rounding counts as equal.
 
         Parameters
         ----------
@@ -207,7 +209,7 @@ class ConformalOutlierDetector(OffsetMixin, InnerDetectorMixin):
         check_is_fitted(self)
         errors, calibration = _errors(self.estimator_, X), self.calibration_errors_
         n_calibration = len(calibration)
-        not_smaller = n_calibration - np.searchsorted(calibration, errors, side="left")
+        not_smaller = n_calibration - np.searchsorted(_limits(calibration), errors, side="left")
         if not self.randomized_ties:
             return (1 + not_smaller) / (n_calibration + 1)
         larger = n_calibration - np.searchsorted(calibration, errors, side="right")
@@ -297,8 +299,18 @@ def _check_enough(n_calibration, alpha):
     )
 
 
+def _limits(errors):
+    """Return up to where another error counts as equal to each of the sorted errors.
+
+    Only larger ones do, so that p-values can but grow and keep their guarantee. Midway to the next
+    error would keep it too, but flag fewer rows than `alpha` says, by half a row of each n + 1.
+    """
+    following = np.append(errors, np.inf)[np.searchsorted(errors, errors, side="right")]
+    return just_above(errors, following)
+
+
 def _threshold(errors, alpha):
-    """Return the calibration error above which a p-value is at most alpha."""
+    """Return the limit of a calibration error above which a p-value is at most alpha."""
     n_calibration = len(errors)
     # How many calibration errors may be as large as that of a flagged row: 0, 1, ... The comparison
     # is the one of `p_values`, rounding included.

@@ -118,6 +118,29 @@ class TestDecision:
         drawn = calibrated(errors, alpha=alpha, randomized_ties=True, random_state=0)
         np.testing.assert_array_equal(drawn.predict(new), detector.predict(new))
 
+    @pytest.mark.parametrize("randomized_ties", [False, True])
+    @pytest.mark.parametrize("digits", [1, 17])
+    def test_rounding_decides_on_no_row(self, digits, randomized_ties):
+        generator = np.random.default_rng(0)
+        errors = generator.normal(size=99).round(digits)
+        detector = calibrated(errors, alpha=0.1, randomized_ties=randomized_ties, random_state=0)
+        p_values, verdicts = detector.p_values(rows(*errors)), detector.predict(rows(*errors))
+        assert -1 in verdicts
+        for change in (-1e-12, 1e-12, *generator.uniform(-1e-12, 1e-12, size=(20, 99))):
+            again = rows(*errors * (1 + change))
+            np.testing.assert_array_equal(detector.predict(again), verdicts)
+            if not randomized_ties:
+                np.testing.assert_array_equal(detector.p_values(again), p_values)
+
+    def test_offset_is_a_hair_above_a_calibration_error(self):
+        hair = 4 * np.finfo(np.float32).eps
+        assert -calibrated([5, 1, 3, 4, 2], alpha=0.4).offset_ == pytest.approx(4 * (1 + hair))
+        # Less where the next calibration error is nearer than that.
+        near = 4 * (1 + 1e-8)
+        detector = calibrated([near, 1, 3, 4, 2], alpha=0.4)
+        assert 4 < -detector.offset_ < near
+        np.testing.assert_array_equal(detector.predict(rows(4, near)), [1, -1])
+
     @pytest.mark.parametrize("dtype", [np.float32, np.float64])
     def test_around_detectors(self, dtype):
         data = X.astype(dtype)
@@ -141,6 +164,11 @@ class TestDecision:
         new = rows(16, 17, 17.5, np.inf)
         np.testing.assert_array_equal(detector.predict(new), [1, 1, -1, -1])
         np.testing.assert_array_equal(detector.p_values(new), [0.2, 0.15, 0.1, 0.1])
+        detector = calibrated([-np.inf, *range(17), np.inf], alpha=0.1)
+        new = rows(-np.inf, 0, 15, 16, 16.5, np.inf)
+        np.testing.assert_array_equal(detector.predict(new), [1, 1, 1, 1, -1, -1])
+        expected = np.array([20, 19, 4, 3, 2, 2]) / 20
+        np.testing.assert_array_equal(detector.p_values(new), expected)
 
 
 class TestPromises:
@@ -299,7 +327,7 @@ class TestFit:
         np.testing.assert_array_equal(detector.calibration_errors_, errors)
         np.testing.assert_array_equal(detector.score_samples(X), by_hand.score_samples(X))
         assert detector.calibration_errors_.dtype == np.float64
-        assert -detector.offset_ in errors
+        assert np.isclose(-detector.offset_, errors, rtol=1e-6, atol=0).any()
 
     def test_random_state(self):
         first = pca(random_state=0).fit(X).calibration_errors_
