@@ -53,7 +53,7 @@ def inlier_mask(y, inlier_label="auto", outlier_label="auto") -> np.ndarray:
             f"y has the labels {_shown(distinct)}, which do not say what is normal: name one with "
             "inlier_label=... or outlier_label=... in whatever reads y (FitOnInliers, "
             "ThresholdedOutlierDetector, scorers, folds and displays each take them), or use "
-            "scikit-learn's coding, +1 for inliers and -1 for outliers."
+            f"scikit-learn's coding, +1 for inliers and -1 for outliers.{_renaming(distinct)}"
         )
     return labels == 1
 
@@ -71,7 +71,20 @@ def _check_occurs(label, distinct, parameter):
     if label not in distinct:
         raise ValueError(
             f"{parameter}={label!r} does not occur in y, which has the labels {_shown(distinct)}."
+            f"{_renaming(distinct)}"
         )
+
+
+def _renaming(distinct):
+    """Return where labels of 0 and 1 may come from, or an empty string for other labels."""
+    if not all(type(label) is int and label in (0, 1) for label in distinct):
+        return ""
+    return (
+        " If your own y has other labels, scikit-learn has renamed them on the way: "
+        "cross_val_predict (for all methods but predict), stacking and bagging of classifiers pass "
+        "on 0 and 1. skae.model_selection.cross_val_scores scores rows out of fold with the labels "
+        "as they are."
+    )
 
 
 def _equal(labels, label):

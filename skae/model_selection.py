@@ -11,6 +11,8 @@ from scipy import stats
 from sklearn.exceptions import FitFailedWarning
 from sklearn.model_selection import (
     BaseCrossValidator,
+    GroupKFold,
+    KFold,
     StratifiedGroupKFold,
     check_cv,
     cross_validate,
@@ -19,12 +21,18 @@ from sklearn.utils import check_consistent_length, check_random_state, column_or
 from sklearn.utils.parallel import Parallel, delayed
 
 from skae._labels import inlier_mask
-from skae._sklearn_compat import Interval, validate_parameter_constraints
+from skae._meta.delegation import check_scores_samples
+from skae._sklearn_compat import Interval, _safe_indexing, validate_parameter_constraints
 from skae._warnings import warn
 from skae.displays.comparison import DetectorComparisonDisplay
 from skae.metrics import anomaly_scorers
 
-__all__ = ["StratifiedNoveltyKFold", "StratifiedOutlierKFold", "compare_detectors"]
+__all__ = [
+    "StratifiedNoveltyKFold",
+    "StratifiedOutlierKFold",
+    "compare_detectors",
+    "cross_val_scores",
+]
 
 
 class StratifiedOutlierKFold(BaseCrossValidator):
@@ -370,8 +378,22 @@ def _named_scorers(scoring, labels):
 
 def _folds(cv, X, y, groups, labels):
     if cv is None or isinstance(cv, Integral):
-        cv = StratifiedOutlierKFold(5 if cv is None else int(cv), **labels, random_state=0)
-    return list(check_cv(cv).split(X, y, groups))
+        cv = _splitter(5 if cv is None else int(cv), y, groups, labels)
+    folds = list(check_cv(cv).split(X, y, groups))
+    if not folds:
+        raise ValueError(
+            f"cv={cv!r} has no folds: give a number of folds, a splitter, or a list of "
+            "(train, test) pairs. A generator of pairs is used up after one call."
+        )
+    return folds
+
+
+def _splitter(n_splits, y, groups, labels):
+    if y is not None and 0 < inlier_mask(y, **labels).mean() < 1:
+        return StratifiedOutlierKFold(n_splits, **labels, random_state=0)
+    if groups is not None:
+        return GroupKFold(n_splits)
+    return KFold(n_splits, shuffle=True, random_state=0)
 
 
 def _fit_and_score(detector, X, y, fold, scorers, params):
@@ -439,3 +461,129 @@ def _p_value(differences, test_share):
     with np.errstate(divide="ignore"):
         t = differences.mean() / np.sqrt(variance)
     return 2 * stats.t.sf(abs(t), n_folds - 1)
+
+
+def cross_val_scores(
+    estimator: Any,
+    X: ArrayLike,
+    y: ArrayLike | None = None,
+    *,
+    cv: Any = None,
+    groups: ArrayLike | None = None,
+    params: dict[str, Any] | None = None,
+    n_jobs: int | None = None,
+    inlier_label: Any = "auto",
+    outlier_label: Any = "auto",
+) -> np.ndarray:
+    """Score each row by a clone of the detector that was not fitted on it.
+
+    Parameters
+    ----------
+    estimator : estimator
+        An outlier detector with `score_samples`, or a pipeline that ends in one. It is cloned,
+        never changed.
+    X : array-like of shape (n_samples, n_features)
+        The rows.
+    y : array-like of shape (n_samples,), default=None
+        Their labels, passed on to `fit` as they are.
+    cv : int, splitter or iterable, default=None
+        How to split: a splitter, the (train, test) pairs themselves, or a number of folds. None is
+        5. A number means :class:`StratifiedOutlierKFold` with `random_state=0` if y has inliers
+        and outliers; otherwise the rows are shuffled, or kept together by `groups`. The test folds
+        must hold each row once.
+    groups : array-like of shape (n_samples,), default=None
+        Passed to the splitter, which keeps the rows of a group together.
+    params : dict, default=None
+        As in :func:`~sklearn.model_selection.cross_val_predict`: passed on to `fit`, weights cut
+        to the training rows; with metadata routing, to whatever requests it.
+    n_jobs : int, default=None
+        Number of fits at a time; None is 1, -1 all processors.
+    inlier_label, outlier_label : scalar, default="auto"
+        What y calls normal rows, or the others; name at most one. "auto" is scikit-learn's
+        coding: +1 for inliers, -1 for outliers. Read only where `cv` is None or a number.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_samples,), float64
+        `score_samples` of each row, in the order of X: the lower, the more abnormal.
+
+    Raises
+    ------
+    TypeError
+        If the estimator has no `score_samples`.
+    ValueError
+        If a row is in no test fold, or in several.
+
+    See Also
+    --------
+    compare_detectors : Metrics of several detectors, fold by fold.
+    skae.ThresholdedOutlierDetector : With `cv`, sets the threshold from such scores.
+
+    Notes
+    -----
+    :func:`~sklearn.model_selection.cross_val_predict` does not know `score_samples`, and for
+    `decision_function` it renames the labels in y to 0, 1, ..., in sorted order: +1 and -1 then
+    no longer say what is normal. Stacking and bagging of classifiers rename them too.
+
+    Clones of different folds are different detectors: their scores are comparable as far as the
+    detector puts them on one scale, as reconstruction errors are.
+
+    Examples
+    --------
+    >>> from skae import FitOnInliers, ReconstructionOutlierDetector
+    >>> from skae.datasets import make_heartbeats
+    >>> from skae.model_selection import cross_val_scores
+    >>> from sklearn.decomposition import PCA
+    >>> from sklearn.metrics import roc_auc_score
+    >>> X, y = make_heartbeats(300, anomaly_share=0.2, random_state=0)
+    >>> detector = FitOnInliers(ReconstructionOutlierDetector(PCA(4)))
+    >>> scores = cross_val_scores(detector, X, y)
+    >>> scores.shape
+    (300,)
+    >>> bool(roc_auc_score(y == -1, -scores) > 0.9)
+    True
+    """
+    check_scores_samples(estimator)
+    rows, y, groups = indexable(X, y, groups)
+    n_samples = rows.shape[0] if hasattr(rows, "shape") else len(rows)
+    labels = {"inlier_label": inlier_label, "outlier_label": outlier_label}
+    folds = _folds(cv, rows, y, groups, labels)
+    tested = np.concatenate([np.arange(n_samples)[test] for _, test in folds])
+    _check_partition(tested, n_samples)
+    scores = np.empty(n_samples)
+    scores[tested] = np.concatenate(
+        Parallel(n_jobs=n_jobs)(
+            delayed(_fit_and_score_samples)(estimator, rows, y, fold, params) for fold in folds
+        )
+    )
+    return scores
+
+
+def _check_partition(tested, n_samples):
+    times = np.bincount(tested, minlength=n_samples)
+    if (times != 1).any():
+        raise ValueError(
+            f"The test folds of cv must hold each of the {n_samples} rows once, but "
+            f"{np.sum(times == 0)} are in none and {np.sum(times > 1)} in several: take a splitter "
+            "such as StratifiedOutlierKFold or KFold."
+        )
+
+
+def _fit_and_score_samples(estimator, X, y, fold, params):
+    # Leaves the routing of `params` and the slicing of weights to scikit-learn.
+    result = cross_validate(
+        estimator,
+        X,
+        y,
+        cv=[fold],
+        scoring=_no_score,
+        params=params,
+        error_score="raise",
+        return_estimator=True,
+    )
+    scores = result["estimator"][0].score_samples(_safe_indexing(X, fold[1]))
+    return column_or_1d(np.asarray(scores, dtype=np.float64))
+
+
+def _no_score(*args):
+    return 0.0

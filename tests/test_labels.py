@@ -62,3 +62,16 @@ def test_pandas_missing_value():
 def test_missing_value_among_objects(missing):
     with pytest.raises(ValueError, match="missing values"):
         inlier_mask(np.array(["ok", "bad", missing], dtype=object), inlier_label="ok")
+
+
+@pytest.mark.parametrize(
+    ("y", "is_explained"),
+    [([0, 1], True), ([1, 0, 1], True), ([True, False], False), ([0, 2], False), ([0.0, 1], False)],
+)
+def test_only_labels_that_scikit_learn_may_have_made_are_called_renamed(y, is_explained):
+    with pytest.raises(ValueError) as caught:
+        inlier_mask(y)
+    assert ("cross_val_scores" in str(caught.value)) == is_explained
+    with pytest.raises(ValueError) as caught:
+        inlier_mask(y, inlier_label="normal")
+    assert ("cross_val_scores" in str(caught.value)) == is_explained

@@ -6,7 +6,7 @@ from scipy import sparse, stats
 from sklearn import config_context
 from sklearn.base import BaseEstimator, OutlierMixin, clone
 from sklearn.decomposition import PCA
-from sklearn.ensemble import IsolationForest
+from sklearn.ensemble import BaggingClassifier, IsolationForest, StackingClassifier
 from sklearn.exceptions import FitFailedWarning
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.linear_model import RidgeClassifier
@@ -17,6 +17,7 @@ from sklearn.model_selection import (
     HalvingGridSearchCV,
     KFold,
     StratifiedShuffleSplit,
+    cross_val_predict,
     cross_validate,
 )
 from sklearn.neighbors import LocalOutlierFactor
@@ -30,6 +31,7 @@ from skae.model_selection import (
     StratifiedNoveltyKFold,
     StratifiedOutlierKFold,
     compare_detectors,
+    cross_val_scores,
 )
 
 mpl.use("Agg")
@@ -558,6 +560,7 @@ def test_an_autoencoder_among_others(heartbeats):
         ({"y": [1] * 299 + [-1]}, ValueError, "299 inliers and 1 outliers.*more labeled rows"),
         ({"cv": 100}, ValueError, "take n_splits=60"),
         ({"inlier_label": 1, "outlier_label": -1}, ValueError, "Name one label"),
+        ({"cv": []}, ValueError, r"cv=.* has no folds: give a number of folds"),
     ],
 )
 def test_refused(changes, error, message, heartbeats):
@@ -565,6 +568,137 @@ def test_refused(changes, error, message, heartbeats):
     arguments = {"detectors": {"forest": forest()}, "X": X, "y": y} | changes
     with pytest.raises(error, match=message):
         compare_detectors(**arguments)
+
+
+# Scores out of fold
+
+
+def scores_by_hand(detector, X, y, folds):
+    scores = np.full(len(X), np.nan)
+    for train, test in folds:
+        labels = None if y is None else np.asarray(y)[train]
+        scores[test] = clone(detector).fit(X[train], labels).score_samples(X[test])
+    return scores
+
+
+@pytest.mark.parametrize("cv", [None, 3, StratifiedNoveltyKFold(4, random_state=1), KFold(2)])
+def test_scores_are_those_of_clones_that_did_not_see_the_row(cv, heartbeats):
+    X, y = heartbeats
+    detector = FitOnInliers(pca())
+    scores = cross_val_scores(detector, X, y, cv=cv)
+    by_default = {None: 5, 3: 3}
+    splitter = cv
+    if cv in by_default:
+        splitter = StratifiedOutlierKFold(by_default[cv], random_state=0)
+    np.testing.assert_array_equal(scores, scores_by_hand(detector, X, y, splitter.split(X, y)))
+    assert scores.dtype == np.float64
+    assert not hasattr(detector, "estimator_")
+
+
+@pytest.mark.parametrize("y", [None, np.ones(300)], ids=["no labels", "one class"])
+def test_scores_without_both_classes_shuffle(y, heartbeats):
+    X, _ = heartbeats
+    folds = KFold(5, shuffle=True, random_state=0).split(X)
+    scores = cross_val_scores(pca(), X, y)
+    np.testing.assert_array_equal(scores, scores_by_hand(pca(), X, y, folds))
+    # The rows of a group stay together.
+    groups = np.arange(300) // 3
+    scores = cross_val_scores(pca(), X, y, groups=groups)
+    folds = GroupKFold(5).split(X, groups=groups)
+    np.testing.assert_array_equal(scores, scores_by_hand(pca(), X, y, folds))
+
+
+def test_scores_of_groups(heartbeats):
+    X, y = heartbeats
+    groups = np.arange(len(y)) // 3
+    splitter = StratifiedOutlierKFold(5, random_state=0)
+    expected = scores_by_hand(FitOnInliers(pca()), X, y, splitter.split(X, y, groups))
+    scores = cross_val_scores(FitOnInliers(pca()), X, y, groups=groups)
+    np.testing.assert_array_equal(scores, expected)
+    with config_context(enable_metadata_routing=True):
+        routed = cross_val_scores(FitOnInliers(pca()), X, y, groups=groups)
+    np.testing.assert_array_equal(routed, expected)
+
+
+@pytest.mark.parametrize(("names", "named"), [(("ok", "bad"), "ok"), ((1, 0), 1), ((0, 1), 0)])
+def test_scores_do_not_depend_on_the_coding(names, named, heartbeats):
+    X, y = heartbeats
+    expected = cross_val_scores(FitOnInliers(pca()), X, y)
+    detector = FitOnInliers(pca(), inlier_label=named)
+    coded = np.where(y == 1, *names)
+    scores = cross_val_scores(detector, X, coded, inlier_label=named)
+    np.testing.assert_array_equal(scores, expected)
+
+
+class FirstFeature(OutlierMixin, BaseEstimator):
+    """The score of a row is its first feature times the sum of the weights that `fit` was given."""
+
+    def fit(self, X, y=None, sample_weight=None):
+        self.n_fitted_ = len(X)
+        self.total_ = 1.0 if sample_weight is None else np.sum(sample_weight)
+        return self
+
+    def score_samples(self, X):
+        return self.total_ * np.asarray(X, dtype=np.float32)[:, 0]
+
+
+@pytest.mark.parametrize("kind", [np.asarray, pd.DataFrame, np.ndarray.tolist])
+def test_scores_come_in_the_order_of_the_rows(kind):
+    X = np.arange(40.0)[::-1].reshape(-1, 1)
+    np.testing.assert_array_equal(cross_val_scores(FirstFeature(), kind(X)), X[:, 0])
+
+
+def test_weights_of_scores_are_cut_to_the_training_rows():
+    X, weights = np.arange(1.0, 11).reshape(-1, 1), np.arange(10.0)
+    folds = [(np.arange(5), np.arange(5, 10)), (np.arange(5, 10), np.arange(5))]
+    expected = np.r_[35 * X[:5, 0], 10 * X[5:, 0]]
+    params = {"sample_weight": weights}
+    scores = cross_val_scores(FirstFeature(), X, cv=folds, params=params)
+    np.testing.assert_array_equal(scores, expected)
+    with config_context(enable_metadata_routing=True):
+        detector = FirstFeature().set_fit_request(sample_weight=True)
+        routed = cross_val_scores(detector, X, cv=folds, params=params)
+    np.testing.assert_array_equal(routed, expected)
+
+
+def test_scores_in_two_processes(heartbeats):
+    scores = cross_val_scores(FitOnInliers(pca()), *heartbeats, n_jobs=2)
+    np.testing.assert_array_equal(scores, cross_val_scores(FitOnInliers(pca()), *heartbeats))
+
+
+FIRST_HALF = (np.arange(150), np.arange(150, 300))
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"cv": [FIRST_HALF]}, ValueError, "each of the 300 rows once, but 150 are in none and 0"),
+        ({"cv": [FIRST_HALF] * 2}, ValueError, "150 are in none and 150 in several"),
+        ({"cv": StratifiedShuffleSplit(3, random_state=0)}, ValueError, "StratifiedOutlierKFold"),
+        ({"cv": []}, ValueError, "has no folds"),
+        ({"estimator": LocalOutlierFactor()}, TypeError, "with score_samples"),
+        ({"y": [1, -1]}, ValueError, "inconsistent numbers of samples"),
+        ({"y": [0, 1] * 150}, ValueError, "do not say what is normal"),
+        ({"cv": 100}, ValueError, "take n_splits=60"),
+    ],
+)
+def test_refused_scores(changes, error, message, heartbeats):
+    X, y = heartbeats
+    with pytest.raises(error, match=message):
+        cross_val_scores(**{"estimator": forest(), "X": X, "y": y} | changes)
+
+
+@pytest.mark.parametrize("label", ["auto", -1])
+def test_labels_that_scikit_learn_renames_are_explained(label, heartbeats):
+    X, y = heartbeats
+    detector = FitOnInliers(forest(), outlier_label=label)
+    for call in (
+        lambda: cross_val_predict(detector, X, y, method="decision_function"),
+        lambda: StackingClassifier([("forest", detector)], RidgeClassifier()).fit(X, y),
+        lambda: BaggingClassifier(detector, n_estimators=2).fit(X, y),
+    ):
+        with pytest.raises(ValueError, match=r"has renamed them.*cross_val_scores"):
+            call()
 
 
 # The picture

@@ -144,7 +144,14 @@ class ThresholdedOutlierDetector(OffsetMixin, InnerDetectorMixin):
         """Return the errors of the rows that `cv` holds out, and which rows they are."""
         X, y = indexable(X, y)
         errors, rows = [], []
-        for train, test in check_cv(self.cv, y, classifier=stratify).split(X, y):
+        folds = list(check_cv(self.cv, y, classifier=stratify).split(X, y))
+        if not folds:
+            raise ValueError(
+                f"cv={self.cv!r} has no folds, so that no row is held out: give a number of folds, "
+                "a splitter, or a list of (train, test) pairs. A generator of pairs is used up "
+                "after one fit."
+            )
+        for train, test in folds:
             labels = None if y is None else _safe_indexing(y, train)
             params = sliced_params(X, fit_params, train)
             fold = clone(self.estimator).fit(_safe_indexing(X, train), labels, **params)

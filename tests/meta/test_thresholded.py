@@ -269,6 +269,10 @@ class TestHeldOutErrors:
         errors = -clone(FOREST).fit(X[:half]).score_samples(X[half : half + 20])
         assert detector.offset_ == pytest.approx(-errors.max())
 
+    def test_no_folds(self):
+        with pytest.raises(ValueError, match=r"cv=\[\] has no folds"):
+            ThresholdedOutlierDetector(FOREST, cv=[]).fit(np.ones((5, 2)))
+
     def test_more_folds_than_rows(self):
         with pytest.raises(ValueError, match="n_splits=9"):
             ThresholdedOutlierDetector(FOREST, cv=9).fit(np.ones((5, 2)))
