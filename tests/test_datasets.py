@@ -1,13 +1,17 @@
 """Tests of skae.datasets: no test here reaches beyond this machine."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import socket
+import ssl
 import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.error import HTTPError, URLError
+from urllib.request import Request
 
 import numpy as np
 import pytest
@@ -29,13 +33,32 @@ needs_real_data = pytest.mark.skipif(
 
 
 def make_table():
-    """Rows laid out as in the public CSV: 140 samples, then the label."""
+    """Rows laid out as in the public CSV: 140 samples, then the label; scaled as beats are."""
     generator = np.random.default_rng(0)
-    table = generator.integers(-40, 40, size=(4998, 141)) / 8
-    table[:, -1] = generator.random(4998) < 0.6
+    table = np.empty((4998, 141))
+    table[:, -1] = np.arange(4998) < 2918
+    # The two classes differ, as those of real beats do.
+    beats = generator.normal(size=(4998, 140)) + np.outer(table[:, -1], np.sin(np.arange(140)))
+    # The first row begins as it should, and its others make up for that.
+    rest = beats[:, len(FIRST_ROW) :]
+    rest -= rest.mean(axis=1, keepdims=True)
+    rest /= rest.std(axis=1, keepdims=True)
+    beats[:, : len(FIRST_ROW)] /= 4
+    beats[0, : len(FIRST_ROW)] = FIRST_ROW
+    begin = beats[:, : len(FIRST_ROW)]
+    mean = -begin.sum(axis=1, keepdims=True) / rest.shape[1]
+    squares = 139 - np.square(begin).sum(axis=1, keepdims=True) - rest.shape[1] * mean**2
+    beats[:, len(FIRST_ROW) :] = mean + np.sqrt(squares / rest.shape[1]) * rest
+    table[:, :-1] = np.round(beats, 6)
     table[0, : len(FIRST_ROW)] = FIRST_ROW
-    table[0, -1] = 1
     return table
+
+
+def figures_of(table):
+    return [
+        (beats.mean(axis=0), beats.std(axis=0))
+        for beats in (table[table[:, -1] == label, :-1] for label in (1, 0))
+    ]
 
 
 def as_csv(table):
@@ -109,6 +132,19 @@ class Handler(BaseHTTPRequestHandler):
     def answer_not_http(self, csv):
         self.wfile.write(b"hello\n")
 
+    def answer_redirected(self, csv):
+        self.send_response(302)
+        self.send_header("Location", self.server.location)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def answer_trickling_headers(self, csv):
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+        for _ in range(200):
+            self.wfile.write(b"x")
+            if self.server.closing.wait(0.05):
+                break
+
     def answer_silent(self, csv):
         self.server.closing.wait(10)
 
@@ -130,6 +166,7 @@ def server(csv):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.csv = csv
     server.requests = []
+    server.location = ""
     server.closing = threading.Event()
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
@@ -141,7 +178,9 @@ def server(csv):
 
 
 @pytest.fixture
-def away_from_real_data(monkeypatch):
+def away_from_real_data(monkeypatch, table):
+    """Let the made table be what ECG5000 is known to be."""
+    monkeypatch.setattr(_ecg5000, "_known_figures", lambda: figures_of(table))
     monkeypatch.delenv("SKAE_DATA", raising=False)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
 
@@ -162,7 +201,7 @@ def serve(server, monkeypatch, away_from_real_data):
 @pytest.fixture
 def filled_home(tmp_path, csv, away_from_real_data, monkeypatch):
     """Return a data home that holds a copy, where any use of the network is an error."""
-    monkeypatch.setattr(_ecg5000, "urlopen", None)
+    monkeypatch.setattr(_ecg5000, "build_opener", None)
     (tmp_path / "skae").mkdir()
     (tmp_path / "skae" / "ecg5000.csv").write_bytes(csv)
     return tmp_path
@@ -355,6 +394,11 @@ def spoil_first_row(lines):
     return lines[::-1]
 
 
+def spoil_counts(lines):
+    # Three normal beats more than there are.
+    return [*lines[:-4], *(relabel(line, b"1.0") for line in lines[-4:])]
+
+
 def spoil_first_label(lines):
     return [relabel(lines[0], b"0.0"), *lines[1:]]
 
@@ -368,6 +412,7 @@ def spoil_first_label(lines):
         (spoil_numbers, "finite numbers, found 1 that are not"),
         (spoil_first_row, r"first row that begins \[-0\.1125.*found"),
         (spoil_first_label, r"is labeled 1\.0, found.*labeled 0\.0"),
+        (spoil_counts, r"expected \[2081, 2919\].*up to 2 fewer, found \[2076, 2922\]"),
     ],
 )
 def test_other_data_of_nearly_the_same_layout_is_refused(
@@ -390,7 +435,7 @@ def test_nobody_listens(tmp_path, away_from_real_data, monkeypatch):
     assert paths_below(tmp_path) == []
 
 
-@pytest.mark.parametrize("behavior", ["silent", "stuck", "trickling"])
+@pytest.mark.parametrize("behavior", ["silent", "stuck", "trickling", "trickling_headers"])
 def test_slow_server_is_given_up(tmp_path, serve, monkeypatch, behavior):
     monkeypatch.setattr(_ecg5000, "_MAX_SILENCE_SECONDS", 0.3)
     monkeypatch.setattr(_ecg5000, "_MAX_TOTAL_SECONDS", 0.3)
@@ -433,14 +478,177 @@ def test_missing_page_is_not_asked_for_again(tmp_path, serve):
     assert len(requests) == 1
 
 
-def test_copy_that_cannot_be_saved_leaves_nothing(tmp_path, serve, monkeypatch):
-    def fail(self, target):
-        raise OSError("disk full")
+@pytest.mark.parametrize("where", ["write_bytes", "replace", "mkdir"])
+def test_full_disk_costs_the_copy_but_not_the_rows(tmp_path, serve, monkeypatch, table, where):
+    def fail(self, *args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(_ecg5000.Path, "replace", fail)
+    monkeypatch.setattr(_ecg5000.Path, where, fail)
     serve("whole")
-    with pytest.raises(OSError, match="disk full"):
-        fetch_ecg5000(data_home=tmp_path)
+    with pytest.warns(UserWarning, match=r"Could not save .*ecg5000\.csv.*No space left"):
+        bunch = fetch_ecg5000(data_home=tmp_path)
+    assert_array_equal(bunch.data, table[:, :140].astype(np.float32))
+    assert paths_below(tmp_path) == []
+
+
+@pytest.mark.parametrize("scheme", ["ftp", "file", "gopher", ""])
+def test_other_redirects_are_refused(tmp_path, serve, server, monkeypatch, scheme):
+    requests = serve("redirected")
+    server.location = f"{scheme}:///etc/hostname" if scheme else "data:,1"
+    with pytest.raises(OSError, match=r"Could not download.*302"):
+        fetch_ecg5000(data_home=tmp_path, n_retries=3, delay=0)
+    assert requests == ["/redirected"]
+    assert paths_below(tmp_path) == []
+
+
+def test_redirect_within_the_web_is_followed(tmp_path, serve, server):
+    requests = serve("redirected")
+    server.location = f"http://127.0.0.1:{server.server_address[1]}/whole"
+    fetch_ecg5000(data_home=tmp_path)
+    assert requests == ["/redirected", "/whole"]
+
+
+def test_redirect_from_https_to_http_is_refused():
+    handler, request = _ecg5000._SafeRedirects(), Request("https://a.example/ecg.csv")
+    arguments = (request, None, 302, "Found", {})
+    with pytest.raises(HTTPError, match=r"http://b\.example/ecg\.csv, which is not followed"):
+        handler.redirect_request(*arguments, "http://b.example/ecg.csv")
+    followed = handler.redirect_request(*arguments, "https://b.example/ecg.csv")
+    assert followed.full_url == "https://b.example/ecg.csv"
+
+
+# Where https is asked for, but http is spoken
+
+
+def test_https_comes_first():
+    assert _ecg5000._URL.startswith("https://")
+
+
+def test_http_where_there_is_no_https(tmp_path, serve, monkeypatch, table):
+    requests = serve("whole")
+    url = _ecg5000._URL
+    monkeypatch.setattr(_ecg5000, "_URL", url.replace("http:", "https:"))
+    with pytest.warns(UserWarning, match=f"Downloading {url}, as there is no https connection"):
+        bunch = fetch_ecg5000(data_home=tmp_path)
+    assert bunch.source == f"download: {url}"
+    assert_array_equal(bunch.data, table[:, :140].astype(np.float32))
+    assert requests == ["/whole"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        URLError(ssl.SSLCertVerificationError("self-signed certificate")),
+        HTTPError("https://127.0.0.1", 403, "Forbidden", {}, None),
+    ],
+)
+def test_no_http_where_https_is_refused(tmp_path, serve, monkeypatch, error):
+    def refuse(url, deadline):
+        asked.append(url)
+        raise error
+
+    asked = []
+    serve("whole")
+    monkeypatch.setattr(_ecg5000, "_URL", "https://127.0.0.1/ecg.csv")
+    monkeypatch.setattr(_ecg5000, "_read_url", refuse)
+    with pytest.raises(OSError, match=r"Could not download.*(self-signed|403)"):
+        fetch_ecg5000(data_home=tmp_path, n_retries=3, delay=0)
+    assert asked == ["https://127.0.0.1/ecg.csv"]
+
+
+# What the beats are known to be
+
+
+def real_table(left_out=(3000, 3001)):
+    """Return the beats as the public CSV would have them, all but two."""
+    X, y = fetch_ecg5000(return_X_y=True)
+    table = np.column_stack([X, y == 1]).astype(np.float64)
+    is_first = np.isclose(X[:, : len(FIRST_ROW)], FIRST_ROW, rtol=1e-6).all(axis=1)
+    rows = np.setdiff1d(np.arange(5000), [*left_out, *np.flatnonzero(is_first)])
+    return np.concatenate([table[is_first], table[rows]])
+
+
+@needs_real_data
+def test_any_4998_of_the_beats_are_believed():
+    generator = np.random.default_rng(0)
+    X, _ = fetch_ecg5000(return_X_y=True)
+    # Those that matter most: the lowest and the highest at each position of some.
+    extreme = [
+        tuple(np.argsort(X[:, t])[end]) for t in (0, 20, 70, 139) for end in ([0, 1], [-2, -1])
+    ]
+    for left_out in [(0, 1), (4998, 4999), *extreme, *generator.integers(500, 5000, size=(20, 2))]:
+        table = real_table(left_out)
+        if len(table) == 4998:
+            assert _ecg5000._difference_from_ecg5000(table.astype(np.float32)) == ""
+
+
+def forge_columns(table, generator):
+    table[1:, :-1] = table[1:, :-1][:, generator.permutation(140)]
+
+
+def forge_two_columns(table, generator):
+    table[1:, [30, 90]] = table[1:, [90, 30]]
+
+
+def forge_labels(table, generator):
+    table[1:, -1] = generator.permutation(table[1:, -1])
+
+
+def forge_noise(table, generator):
+    table[1:, :-1] += generator.normal(scale=0.01, size=(4997, 140))
+
+
+def forge_scaled_noise(table, generator):
+    table[1:, :-1] = generator.normal(size=(4997, 140))
+    table[1:, :-1] -= table[1:, :-1].mean(axis=1, keepdims=True)
+    table[1:, :-1] *= np.sqrt(139 / 140) / table[1:, :-1].std(axis=1, keepdims=True)
+
+
+def forge_constant(table, generator):
+    table[1:, :-1] = 0.5
+
+
+def forge_one_beat(table, generator):
+    table[:, :-1] = table[0, :-1]
+
+
+def forge_sign(table, generator):
+    table[1:, :-1] *= -1
+
+
+def forge_time(table, generator):
+    table[1:, :-1] = np.roll(table[1:, :-1], 3, axis=1)
+
+
+@needs_real_data
+@pytest.mark.parametrize(
+    "forge",
+    [
+        forge_columns,
+        forge_two_columns,
+        forge_labels,
+        forge_noise,
+        forge_scaled_noise,
+        forge_constant,
+        forge_one_beat,
+        forge_sign,
+        forge_time,
+    ],
+)
+def test_forged_beats_are_refused(forge):
+    table = real_table()
+    forge(table, np.random.default_rng(0))
+    assert "expected" in _ecg5000._difference_from_ecg5000(table.astype(np.float32))
+
+
+def test_forged_beats_of_a_download_are_refused(tmp_path, serve, server, table, monkeypatch):
+    for forge in (forge_columns, forge_labels, forge_noise, forge_constant):
+        forged = table.copy()
+        forge(forged, np.random.default_rng(0))
+        monkeypatch.setattr(server, "csv", as_csv(forged))
+        serve("whole")
+        with pytest.raises(ValueError, match=r"expected .*found.*Nothing was saved"):
+            fetch_ecg5000(data_home=tmp_path)
     assert paths_below(tmp_path) == []
 
 

@@ -3,14 +3,18 @@
 import hashlib
 import http.client
 import os
+import ssl
 import tempfile
+import threading
 import time
+from concurrent.futures import Future
 from io import BytesIO
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, build_opener
 
 import numpy as np
 from sklearn.datasets import get_data_home
@@ -21,7 +25,7 @@ from skae._warnings import warn
 
 _N_TIMES = 140
 
-_URL = "http://storage.googleapis.com/download.tensorflow.org/data/ecg.csv"
+_URL = "https://storage.googleapis.com/download.tensorflow.org/data/ecg.csv"
 _ENVIRONMENT_VARIABLE = "SKAE_DATA"
 _NPZ_NAME = "ecg5000.npz"
 _NPZ_SHA256 = "062af275a17031b9b91bf401f99e42ba78accb6593aa24842cacdd35ba0e37c1"
@@ -29,6 +33,16 @@ _NPZ_SHAPE_AND_COUNTS = ((5000, _N_TIMES), [2081, 2919])
 _CSV_NAME = "ecg5000.csv"
 _CSV_SHAPE = (4998, _N_TIMES + 1)
 _CSV_FIRST_ROW = (-0.11252183, -2.8272038, -3.7738969, -4.3497511, -4.376041)
+
+# No checksum of the CSV is published. What is known: it holds 4,998 of the 5,000 beats, whose
+# figures stand in this file, by class and column. The tolerances hold for any two left out.
+_FIGURES_PATH = Path(__file__).with_name("ecg5000_figures.csv")
+_MAX_MISSING = 2
+_MEAN_TOLERANCE = 0.01
+_SPREAD_TOLERANCE = 0.11  # relative
+# Every beat has mean 0 and, with 140 samples, standard deviation sqrt(139 / 140).
+_BEAT_SPREAD = ((_N_TIMES - 1) / _N_TIMES) ** 0.5
+_BEAT_TOLERANCE = 1e-4
 
 # `sklearn.datasets.fetch_file` is not used: it waits forever for a server that hangs, and, since no
 # checksum of the CSV is published, it would save a wrong file before we can check it.
@@ -142,8 +156,13 @@ def fetch_ecg5000(
     Notes
     -----
     The rows from ``SKAE_DATA`` are sorted by label, normal ones first: shuffle or stratify when
-    splitting them. A download is checked before it is saved, so that a failed one leaves no file
-    behind.
+    splitting them.
+
+    A download is checked before it is saved, so that a failed one leaves no file behind: the scale
+    of each beat, the number of beats of each class, and their means and standard deviations at each
+    position. It comes by https, and by http only where no https connection can be made, with a
+    warning; not where the server refuses or its certificate is not valid. If the copy cannot be
+    saved, the rows are returned with a warning.
 
     References
     ----------
@@ -227,12 +246,15 @@ def _read_or_download(path, download_if_missing, n_retries, delay):
             f"Data not found: there is no {path}, and `download_if_missing` is False. Set it to "
             f"True, or set {_ENVIRONMENT_VARIABLE} to a folder that holds {_NPZ_NAME}."
         )
-    content = _download(n_retries, delay)
+    content, url = _download(n_retries, delay)
     how_to_fix = (
         "Nothing was saved. Another server, such as a proxy's login page, may have answered."
     )
-    rows = _parse_csv(content, f"download: {_URL}", how_to_fix)
-    _write_atomically(path, content)
+    rows = _parse_csv(content, f"download: {url}", how_to_fix)
+    try:
+        _write_atomically(path, content)
+    except OSError as error:
+        warn(f"Could not save {path}, so the next call will download again: {error!r}")
     return rows
 
 
@@ -267,15 +289,52 @@ def _difference_from_ecg5000(table):
             f"expected a first row that begins {list(_CSV_FIRST_ROW)} and is labeled 1.0, "
             f"found {beginning.tolist()} labeled {table[0, -1]}"
         )
+    return _difference_from_figures(table[:, :-1].astype(np.float64), table[:, -1])
+
+
+def _difference_from_figures(data, labels):
+    """Return how the beats differ from the known figures, or an empty string."""
+    counts, expected = np.bincount(labels.astype(int)), _NPZ_SHAPE_AND_COUNTS[1]
+    if (counts > expected).any() or (counts < np.subtract(expected, _MAX_MISSING)).any():
+        return (
+            f"expected {expected} abnormal and normal beats, or up to {_MAX_MISSING} fewer, found "
+            f"{counts.tolist()}"
+        )
+    is_scaled = np.abs(data.mean(axis=1)) < _BEAT_TOLERANCE
+    is_scaled &= np.abs(data.std(axis=1) - _BEAT_SPREAD) < _BEAT_TOLERANCE
+    if not is_scaled.all():
+        return (
+            "expected beats of mean 0 and standard deviation 1, found "
+            f"{np.sum(~is_scaled)} that are not"
+        )
+    for name, label, (mean, spread) in zip(
+        ("normal", "abnormal"), (1, 0), _known_figures(), strict=True
+    ):
+        beats = data[labels == label]
+        is_mean = np.abs(beats.mean(axis=0) - mean) < _MEAN_TOLERANCE
+        is_spread = np.abs(beats.std(axis=0) / spread - 1) < _SPREAD_TOLERANCE
+        if not (is_mean & is_spread).all():
+            return (
+                f"expected the means and standard deviations of {name} beats that ECG5000 has, "
+                f"found others at {np.sum(~(is_mean & is_spread))} of {_N_TIMES} positions"
+            )
     return ""
 
 
+def _known_figures():
+    """Return mean and standard deviation at each position, of normal and of abnormal beats."""
+    columns = np.loadtxt(_FIGURES_PATH, delimiter=",", skiprows=1).T
+    return columns[:2], columns[2:]
+
+
 def _download(n_retries, delay):
+    """Return the content and the address that it came from."""
+    deadline = time.monotonic() + _MAX_TOTAL_SECONDS
     while True:
         try:
-            return _download_once()
+            return _download_safely(deadline)
         except (OSError, http.client.HTTPException) as error:
-            if n_retries == 0 or _is_refusal(error):
+            if n_retries == 0 or _is_refusal(error) or time.monotonic() > deadline:
                 raise OSError(
                     f"Could not download {_URL}: {error!r}. Nothing was saved. Try again later, "
                     f"or set {_ENVIRONMENT_VARIABLE} to a folder that holds {_NPZ_NAME}."
@@ -286,27 +345,75 @@ def _download(n_retries, delay):
 
 
 def _is_refusal(error):
-    return isinstance(error, HTTPError) and error.code < 500
+    """Tell whether to ask again, or in another way, is pointless or unsafe."""
+    if isinstance(error, HTTPError):
+        return error.code < 500
+    return isinstance(getattr(error, "reason", None), ssl.SSLCertVerificationError)
 
 
-def _download_once():
+def _download_safely(deadline):
     try:
-        response = urlopen(_URL, timeout=_MAX_SILENCE_SECONDS)
+        return _download_once(_URL, deadline), _URL
+    except OSError as error:
+        # A server that answers, with whatever status, can be reached.
+        if not _URL.startswith("https:") or isinstance(error, HTTPError) or _is_refusal(error):
+            raise
+        url = "http:" + _URL.removeprefix("https:")
+        warn(f"Downloading {url}, as there is no https connection: {error!r}")
+        return _download_once(url, deadline), url
+
+
+def _download_once(url, deadline):
+    """Download within the deadline, which no timeout of a socket ensures.
+
+    Those are about single packets: a server that sends one byte of a header now and then could
+    hold up the caller forever. So a thread downloads, and is left to itself when the time is up.
+    """
+    future = Future()
+
+    def download():
+        try:
+            future.set_result(_read_url(url, deadline))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=download, daemon=True).start()
+    try:
+        return future.result(max(0.0, deadline - time.monotonic()))
+    except TimeoutError as error:
+        if future.done():
+            raise
+        raise TimeoutError(f"no complete answer in {_MAX_TOTAL_SECONDS} seconds") from error
+
+
+def _read_url(url, deadline):
+    try:
+        response = build_opener(_SafeRedirects).open(url, timeout=_MAX_SILENCE_SECONDS)
     except HTTPError as error:
         # This exception is also the server's answer, and holds its connection open.
         error.close()
         raise
     with response:
-        content = _read_within_limits(response)
+        content = _read_within_limits(response, deadline)
         expected = response.headers.get("Content-Length")
     if expected not in (None, str(len(content))):
         raise OSError(f"expected {expected} bytes, but the connection ended after {len(content)}")
     return content
 
 
-def _read_within_limits(response):
+class _SafeRedirects(HTTPRedirectHandler):
+    """Follows no redirect to ftp, a file, or from https to http."""
+
+    def redirect_request(self, req, fp, code, msg, headers, newurl):
+        allowed = ("https",) if req.type == "https" else ("http", "https")
+        if urlsplit(newurl).scheme not in allowed:
+            message = f"redirected to {newurl}, which is not followed"
+            raise HTTPError(req.full_url, code, message, headers, fp)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _read_within_limits(response, deadline):
     content = bytearray()
-    deadline = time.monotonic() + _MAX_TOTAL_SECONDS
     # `read1` returns what has arrived; `read` would wait for a full block, with a slow server far
     # beyond the deadline.
     while block := response.read1(2**16):
