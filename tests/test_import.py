@@ -1,11 +1,14 @@
 """Importing skae is cheap: the heavy packages are loaded when they are first needed."""
 
+import contextlib
+import os
 import subprocess
 import sys
 
 import pytest
 
 import skae
+from skae._engines.keras import loading
 
 HEAVY = ("keras", "tensorflow", "matplotlib", "scikeras")
 
@@ -62,3 +65,53 @@ def test_another_backend_is_refused_in_one_sentence(way, tmp_path):
     )
     assert done.returncode == 1
     assert "set the environment variable KERAS_BACKEND=tensorflow" in done.stderr.splitlines()[-1]
+
+
+FIT = (
+    "import os, numpy as np, skae\n"
+    "before = dict(os.environ)\n"
+    "X = np.random.default_rng(0).random((60, 3))\n"
+    "skae.AutoencoderOutlierDetector(epochs=2, random_state=0).fit(X).predict(X)\n"
+    "assert dict(os.environ) == before\n"
+)
+
+
+def test_a_first_fit_is_quiet():
+    environment = {name: value for name, value in os.environ.items() if name[:3] != "TF_"}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FIT],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(done.stderr.splitlines()) <= 6, done.stderr
+    assert "E0000" not in done.stderr
+
+
+class TestQuiet:
+    @pytest.fixture(autouse=True)
+    def _as_if_nothing_were_imported(self, monkeypatch):
+        monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+        monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+
+    @pytest.mark.parametrize(("has_gpu", "level"), [(False, "3"), (True, "1")])
+    def test_within_the_block_only(self, has_gpu, level, tmp_path, monkeypatch):
+        monkeypatch.setattr(loading, "_GPU_DRIVER", tmp_path if has_gpu else tmp_path / "none")
+        before = dict(os.environ)
+        with contextlib.suppress(ImportError), loading._quiet_tensorflow():
+            assert dict(os.environ) == before | {"TF_CPP_MIN_LOG_LEVEL": level}
+            raise ImportError
+        assert dict(os.environ) == before
+
+    def test_not_where_the_user_has_chosen(self, monkeypatch):
+        monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
+        with loading._quiet_tensorflow():
+            assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0"
+        assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0"
+
+    def test_not_where_tensorflow_is_there_already(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "tensorflow", os)
+        with loading._quiet_tensorflow():
+            assert "TF_CPP_MIN_LOG_LEVEL" not in os.environ

@@ -6,6 +6,7 @@ import random
 import sys
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 
 # Names that Keras accepts besides those that its modules list.
 _SHORT_NAMES = {
@@ -14,13 +15,17 @@ _SHORT_NAMES = {
 }
 _python_random_lock = threading.Lock()
 
+_LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+_GPU_DRIVER = Path("/proc/driver/nvidia/version")
+
 
 def load_keras():
     """Import Keras and return it; raise on any backend but TensorFlow."""
     if "keras" not in sys.modules:
         _refuse_backend(os.environ.get("KERAS_BACKEND", "tensorflow"))
     try:
-        import keras
+        with _quiet_tensorflow():
+            import keras
     except ModuleNotFoundError as error:
         # Keras' own configuration file can name a backend that is not installed.
         if error.name in ("jax", "torch", "openvino"):
@@ -29,6 +34,24 @@ def load_keras():
 
     _refuse_backend(keras.backend.backend())
     return keras
+
+
+@contextmanager
+def _quiet_tensorflow():
+    """Ask TensorFlow for few log messages within the block, if the user has asked for nothing.
+
+    Its libraries read the level when they are loaded, and keep it. Without a GPU, the first tensor
+    logs an error about the missing one, which only level 3 silences; with one, errors are of
+    interest. Exceptions are raised at any level.
+    """
+    if _LOG_LEVEL in os.environ or "tensorflow" in sys.modules:
+        yield
+        return
+    os.environ[_LOG_LEVEL] = "1" if _GPU_DRIVER.exists() else "3"
+    try:
+        yield
+    finally:
+        os.environ.pop(_LOG_LEVEL, None)
 
 
 def _refuse_backend(backend):
