@@ -86,14 +86,28 @@ def test_a_first_fit_is_quiet():
         env=environment,
     )
     assert done.returncode == 0, done.stderr
-    assert len(done.stderr.splitlines()) <= 6, done.stderr
+    assert len(done.stderr.splitlines()) <= 4, done.stderr
     assert "E0000" not in done.stderr
+
+
+def test_the_remote_profiler_still_works():
+    code = (
+        f"{FIT}import tensorflow as tf\n"
+        "from tensorflow.python.profiler.internal import _pywrap_profiler_plugin as plugin\n"
+        "assert plugin.__file__ and 'monitor' in vars(plugin)\n"
+        "tf.profiler.experimental.client.monitor('grpc://127.0.0.1:1', 1)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert "UNAVAILABLE" in done.stderr.splitlines()[-1], done.stderr
 
 
 class TestQuiet:
     @pytest.fixture(autouse=True)
     def _as_if_nothing_were_imported(self, monkeypatch):
-        monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+        for name in ("tensorflow", loading._PROFILER):
+            monkeypatch.delitem(sys.modules, name, raising=False)
         monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
 
     @pytest.mark.parametrize(("has_gpu", "level"), [(False, "3"), (True, "1")])
@@ -102,7 +116,9 @@ class TestQuiet:
         before = dict(os.environ)
         with contextlib.suppress(ImportError), loading._quiet_tensorflow():
             assert dict(os.environ) == before | {"TF_CPP_MIN_LOG_LEVEL": level}
+            assert loading._PROFILER in sys.modules
             raise ImportError
+        assert loading._PROFILER not in sys.modules
         assert dict(os.environ) == before
 
     def test_not_where_the_user_has_chosen(self, monkeypatch):
