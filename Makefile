@@ -4,13 +4,18 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
 	&& echo $$python && break; done)
 BIN := .venv/bin
-# TensorFlow tells of itself on import; whoever wants to hear it sets this to 0.
-export TF_CPP_MIN_LOG_LEVEL ?= 2
+# Without a GPU, TensorFlow logs an error at level 2; whoever wants all of its messages sets this to 0.
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+# At no level is TensorFlow silent while its libraries are loaded. These targets own their process, so
+# they hold stderr back: if the command fails all of it is shown, else all but those messages.
+TENSORFLOW := ^([IWE]0000 |WARNING: All log messages before absl|To enable the following instructions)
+quietly = @echo '$(1)'; log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
+	$(1) 2>"$$log" || { cat "$$log" >&2; exit 1; }; grep -vE '$(TENSORFLOW)' "$$log" >&2; true
 
 .PHONY: demo test coverage slow portable lint types wheel oldest prerelease clients docs clean
 
 demo: .venv/installed ## find the abnormal heartbeats, beside IsolationForest
-	$(BIN)/python examples/01_find_abnormal_heartbeats.py
+	$(call quietly,$(BIN)/python examples/01_find_abnormal_heartbeats.py)
 
 test: .venv/installed ## every test but the slow ones
 	$(BIN)/python -m pytest -n 2 -m "not slow"
@@ -67,7 +72,7 @@ wheel: .venv/installed ## build the wheel and test what it installs, in an envir
 	cd .venv-wheel && bin/python ../.ci/check_installed.py
 
 docs: .venv/installed-docs ## build the documentation, its examples run, into docs/_build/html
-	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+	$(call quietly,$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html)
 
 .venv/installed-docs: .venv/installed
 	$(BIN)/python -m pip install --quiet --editable ".[docs]"

@@ -544,16 +544,16 @@ def cross_val_scores(
     True
     """
     check_scores_samples(estimator)
-    X, y, groups = indexable(X, y, groups)
-    n_samples = X.shape[0] if hasattr(X, "shape") else len(X)
+    rows, y, groups = indexable(X, y, groups)
+    n_samples = rows.shape[0] if hasattr(rows, "shape") else len(rows)
     labels = {"inlier_label": inlier_label, "outlier_label": outlier_label}
-    folds = _folds(cv, X, y, groups, labels)
+    folds = _folds(cv, rows, y, groups, labels)
     tested = np.concatenate([np.arange(n_samples)[test] for _, test in folds])
     _check_partition(tested, n_samples)
     scores = np.empty(n_samples)
     scores[tested] = np.concatenate(
         Parallel(n_jobs=n_jobs)(
-            delayed(_fit_and_score_samples)(estimator, X, y, fold, params) for fold in folds
+            delayed(_fit_and_score_samples)(estimator, rows, y, fold, params) for fold in folds
         )
     )
     return scores

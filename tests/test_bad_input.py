@@ -360,7 +360,7 @@ class TestParameters:
 
     @pytest.mark.parametrize("cv", [[], iter([])])
     def test_no_folds(self, cv):
-        with pytest.raises(ValueError, match="cv=.* yields no folds"):
+        with pytest.raises(ValueError, match="cv=.* has no folds"):
             ThresholdedOutlierDetector(pca(), "quantile", cv=cv).fit(X)
 
     @pytest.mark.parametrize(

@@ -1,11 +1,14 @@
 """Importing skae is cheap: the heavy packages are loaded when they are first needed."""
 
+import contextlib
+import os
 import subprocess
 import sys
 
 import pytest
 
 import skae
+from skae._engines.keras import loading
 
 HEAVY = ("keras", "tensorflow", "matplotlib", "scikeras", "skops")
 
@@ -63,3 +66,69 @@ def test_another_backend_is_refused_in_one_sentence(way, tmp_path):
     )
     assert done.returncode == 1
     assert "set the environment variable KERAS_BACKEND=tensorflow" in done.stderr.splitlines()[-1]
+
+
+FIT = (
+    "import os, numpy as np, skae\n"
+    "before = dict(os.environ)\n"
+    "X = np.random.default_rng(0).random((60, 3))\n"
+    "skae.AutoencoderOutlierDetector(epochs=2, random_state=0).fit(X).predict(X)\n"
+    "assert dict(os.environ) == before\n"
+)
+
+
+def test_a_first_fit_is_quiet():
+    environment = {name: value for name, value in os.environ.items() if name[:3] != "TF_"}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FIT],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(done.stderr.splitlines()) <= 4, done.stderr
+    assert "E0000" not in done.stderr
+
+
+def test_the_remote_profiler_still_works():
+    code = (
+        f"{FIT}import tensorflow as tf\n"
+        "from tensorflow.python.profiler.internal import _pywrap_profiler_plugin as plugin\n"
+        "assert plugin.__file__ and 'monitor' in vars(plugin)\n"
+        "tf.profiler.experimental.client.monitor('grpc://127.0.0.1:1', 1)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert "UNAVAILABLE" in done.stderr.splitlines()[-1], done.stderr
+
+
+class TestQuiet:
+    @pytest.fixture(autouse=True)
+    def _as_if_nothing_were_imported(self, monkeypatch):
+        for name in ("tensorflow", loading._PROFILER):
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+
+    @pytest.mark.parametrize(("has_gpu", "level"), [(False, "3"), (True, "1")])
+    def test_within_the_block_only(self, has_gpu, level, tmp_path, monkeypatch):
+        monkeypatch.setattr(loading, "_GPU_DRIVER", tmp_path if has_gpu else tmp_path / "none")
+        before = dict(os.environ)
+        with contextlib.suppress(ImportError), loading._quiet_tensorflow():
+            assert dict(os.environ) == before | {"TF_CPP_MIN_LOG_LEVEL": level}
+            assert loading._PROFILER in sys.modules
+            raise ImportError
+        assert loading._PROFILER not in sys.modules
+        assert dict(os.environ) == before
+
+    def test_not_where_the_user_has_chosen(self, monkeypatch):
+        monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
+        with loading._quiet_tensorflow():
+            assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0"
+        assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0"
+
+    def test_not_where_tensorflow_is_there_already(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "tensorflow", os)
+        with loading._quiet_tensorflow():
+            assert "TF_CPP_MIN_LOG_LEVEL" not in os.environ

@@ -79,6 +79,7 @@ def clear_cache() -> None:
 
 def graph_settings():
     """Return the settings of the process that shape every graph."""
+    keras = load_keras()  # first, as it asks TensorFlow for quiet
     import tensorflow as tf
 
     return (

@@ -1,11 +1,14 @@
 """The one door to Keras: imported when first needed, and only on TensorFlow."""
 
 import difflib
+import importlib
 import os
 import random
 import sys
 import threading
 from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
 
 # Names that Keras accepts besides those that its modules list.
 _SHORT_NAMES = {
@@ -24,13 +27,18 @@ _OTHER_NAMES = ("deserialize", "get", "legacy", "schedules", "serialize")
 # Held while something process-wide is changed for the time of a block.
 PROCESS_LOCK = threading.RLock()
 
+_LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+_GPU_DRIVER = Path("/proc/driver/nvidia/version")
+_PROFILER = "tensorflow.python.profiler.internal._pywrap_profiler_plugin"
+
 
 def load_keras():
     """Import Keras and return it; raise on any backend but TensorFlow."""
     if "keras" not in sys.modules:
         _refuse_backend(os.environ.get("KERAS_BACKEND") or "tensorflow")
     try:
-        import keras
+        with _quiet_tensorflow():
+            import keras
     except ModuleNotFoundError as error:
         # Keras' own configuration file can name a backend that is not installed.
         if error.name in ("jax", "torch", "openvino"):
@@ -42,6 +50,39 @@ def load_keras():
 
     _refuse_backend(keras.backend.backend())
     return keras
+
+
+@contextmanager
+def _quiet_tensorflow():
+    """Ask TensorFlow for few log messages within the block, if the user has asked for nothing.
+
+    Its libraries read the level when they are loaded, and keep it. Without a GPU, the first tensor
+    logs an error about the missing one, which only level 3 silences; with one, errors are of
+    interest. Exceptions are raised at any level.
+
+    No level silences the first lines of a library. TensorFlow's remote profiler has a library of
+    its own, which logs them a second time: it is left for when someone asks the profiler.
+    """
+    if _LOG_LEVEL in os.environ or "tensorflow" in sys.modules:
+        yield
+        return
+    os.environ[_LOG_LEVEL] = "1" if _GPU_DRIVER.exists() else "3"
+    sys.modules[_PROFILER] = _LazyModule(_PROFILER)
+    try:
+        yield
+    finally:
+        os.environ.pop(_LOG_LEVEL, None)
+        # Who imports it from now on gets the real one.
+        sys.modules.pop(_PROFILER, None)
+
+
+class _LazyModule(ModuleType):
+    """Stands for a module, and imports it when something of it is first asked for."""
+
+    def __getattr__(self, name):
+        if name.startswith("__"):  # asked for by the import itself
+            raise AttributeError(name)
+        return getattr(importlib.import_module(self.__name__), name)
 
 
 def _refuse_backend(backend):
