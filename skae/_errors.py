@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from skae._products import matmul_by_rows
+
 # Keras clips at its epsilon before taking logarithms; the score follows the loss.
 _MSLE_FLOOR = 1e-7
 # Added, as a share of the mean squared residual, so that a constant feature does not dominate.
@@ -72,7 +74,7 @@ class MahalanobisError:
         with np.errstate(invalid="ignore"):  # infinities of both signs may meet
             residuals = _difference(X, reconstruction) - self._location
             # Row by row, so that no bit of a row's error depends on the other rows.
-            return np.square(np.matmul(residuals[:, None, :], self._whitening)[:, 0, :])
+            return np.square(matmul_by_rows(residuals[:, None, :], self._whitening)[:, 0, :])
 
 
 class ReconstructionProbability:

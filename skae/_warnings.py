@@ -9,6 +9,7 @@ _SKIPPED_PACKAGES = {
     "contextlib",
     "functools",
     "joblib",
+    "multiprocessing",
     "skae",
     "sklearn",
     "threading",

@@ -13,7 +13,9 @@ from sklearn.utils.validation import check_is_fitted
 from skae._detectors.checks import check_two_axes
 from skae._errors import mean_feature_errors
 from skae._labels import inlier_mask
-from skae._meta.unwrap import fitted_offset, original_units, split_pipeline, transformed
+from skae._meta.delegation import split_pipeline
+from skae._meta.steps import original_units, transformed
+from skae._meta.unwrap import fitted_offset
 from skae._sklearn_compat import Interval, validate_parameter_constraints
 from skae.thresholds import SHORT_NAMES, as_rule, needs_labels
 

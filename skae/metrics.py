@@ -28,8 +28,7 @@ from sklearn.utils.metadata_routing import MetadataRequest, get_routing_for_obje
 from sklearn.utils.validation import check_is_fitted
 
 from skae._labels import inlier_mask
-from skae._meta.delegation import InnerDetectorMixin
-from skae._meta.unwrap import split_pipeline
+from skae._meta.delegation import InnerDetectorMixin, split_pipeline
 from skae._sklearn_compat import (
     Interval,
     _check_sample_weight,

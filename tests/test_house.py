@@ -12,11 +12,13 @@ PACKAGE = Path(skae.__file__).parent
 # From the rooms that know nothing of the others to those that know most. A module may import from
 # its own room and from those that stand before it. The longest prefix decides.
 ROOMS = [
-    ("skae._sklearn_compat", "skae._warnings", "skae._show_versions", "skae._trusted_types"),
+    ("skae._sklearn_compat", "skae._warnings", "skae._products", "skae._show_versions"),
+    ("skae._trusted_types",),
     ("skae._labels", "skae._errors", "skae.layers"),
     ("skae.thresholds",),
     ("skae._engines.options",),
-    ("skae._engines.numpy", "skae._engines.keras"),
+    ("skae._engines.numpy",),
+    ("skae._engines.keras",),
     ("skae._network",),
     ("skae._detectors",),
     ("skae._meta",),

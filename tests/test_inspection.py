@@ -24,7 +24,8 @@ from skae import (
     ReconstructionOutlierDetector,
     ThresholdedOutlierDetector,
 )
-from skae._meta.unwrap import fitted_offset, is_feature_wise
+from skae._meta.steps import is_feature_wise
+from skae._meta.unwrap import fitted_offset
 from skae.datasets import make_heartbeats
 from skae.inspection import explain, threshold_report
 from skae.thresholds import SHORT_NAMES, FBeta, MeanStd, Quantile, Youden

@@ -6,11 +6,16 @@ import sys
 import joblib
 import keras
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler
+from threadpoolctl import threadpool_limits
 
 from skae import (
     AutoencoderEnsembleOutlierDetector,
@@ -272,3 +277,81 @@ def test_meta_estimators_offer_over_a_pipeline_what_they_offer_over_a_detector()
 def test_forest_has_no_reconstruction_to_offer():
     fitted = FitOnInliers(make_pipeline(MinMaxScaler(), IsolationForest(n_estimators=5))).fit(X)
     assert not hasattr(fitted, "reconstruct")
+
+
+LARGE = {
+    "dense": (AutoencoderOutlierDetector(hidden_layer_sizes=(512,), **FEW), 1000),
+    "conv1d": (AutoencoderOutlierDetector("conv1d", **FEW), 1000),
+    "lstm": (
+        AutoencoderOutlierDetector("lstm", hidden_layer_sizes=64, input_shape=(100, 3), **FEW),
+        300,
+    ),
+    "ensemble": (AutoencoderEnsembleOutlierDetector(2, hidden_layer_sizes=(300,), **FEW), 1200),
+    "mahalanobis": (AutoencoderOutlierDetector(error="mahalanobis", **FEW), 400),
+    "wide": (AutoencoderOutlierDetector(**FEW), 20_001),
+}
+
+
+@pytest.mark.parametrize(("detector", "n_features"), LARGE.values(), ids=LARGE)
+def test_the_number_of_threads_moves_no_bit_of_large_layers(detector, n_features):
+    rows = np.random.default_rng(0).random((20, n_features), dtype=np.float32)
+    detector.set_params(epochs=1).fit(rows)
+    found = []
+    for n_threads in (1, 2, 4):
+        with threadpool_limits(n_threads):
+            found.append(detector.score_samples(rows))
+    alone = [detector.score_samples(row[None])[0] for row in rows]
+    np.testing.assert_array_equal(found, [alone] * 3)
+
+
+class TestMetasOfferTheSame:
+    @pytest.mark.parametrize("way", ["frozen", "nested", "searched", "meta in meta"])
+    def test_over_any_nesting(self, way):
+        scaled = MinMaxScaler().fit(X).transform(X)
+        pipeline = make_pipeline(MinMaxScaler(), AutoencoderOutlierDetector(**FEW)).fit(X)
+        plain = pipeline[-1]
+        if way == "frozen":
+            over = ThresholdedOutlierDetector(FrozenEstimator(pipeline)).fit(X)
+        elif way == "nested":
+            over = FitOnInliers(make_pipeline("passthrough", clone(pipeline))).fit(X)
+        elif way == "searched":
+            folds = [(np.arange(len(X)), np.arange(50))]
+            grid = {"autoencoderoutlierdetector__latent_dim": [6]}
+            score = lambda estimator, X, y=None: 0.0  # noqa: E731
+            search = GridSearchCV(clone(pipeline), grid, scoring=score, cv=folds)
+            over = FitOnInliers(search).fit(X)
+        else:
+            over = FitOnInliers(ThresholdedOutlierDetector(clone(pipeline))).fit(X)
+        np.testing.assert_array_equal(
+            over.reconstruction_error(X), plain.reconstruction_error(scaled)
+        )
+        np.testing.assert_allclose(
+            over.reconstruct(X),
+            pipeline[0].inverse_transform(plain.reconstruct(scaled)),
+            rtol=1e-6,
+            atol=1e-7,
+        )
+        assert over.history_ == plain.history_
+        assert np.isfinite(over.offset_)
+
+    def test_no_reconstruction_in_other_units_than_said(self):
+        steps = FunctionTransformer(np.exp), AutoencoderOutlierDetector(**FEW)
+        over = FitOnInliers(make_pipeline(*steps)).fit(X)
+        assert over.reconstruction_error(X).shape == (len(X),)
+        with pytest.raises(ValueError, match="cannot be inverted"):
+            over.reconstruct(X)
+
+    def test_numbers_of_numpy(self):
+        params = {"latent_dim": np.int64(2), "l2": np.float32(0.1), "dropout": np.float64(0.1)}
+        params |= {"learning_rate": np.float32(0.01), "architecture": "conv1d"}
+        params |= {"architecture_params": {"kernel_size": np.int64(3), "strides": np.int64(2)}}
+        fitted = AutoencoderOutlierDetector(**{**FEW, **params}).fit(X)
+        assert fitted.transform(X).shape == (len(X), 2)
+
+    def test_float32_frames_keep_their_dtype(self):
+        frame = pd.DataFrame(X, columns=[f"f{number}" for number in range(X.shape[1])])
+        fitted = AutoencoderOutlierDetector(**FEW).fit(frame)
+        assert fitted.transform(frame).dtype == np.float32
+        codes = fitted.transform(frame.astype(np.float64))
+        assert codes.dtype == np.float64
+        assert fitted.inverse_transform(codes).dtype == np.float64

@@ -12,13 +12,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
 
 from skae import FitOnInliers
-from skae._meta.unwrap import (
-    error_name,
-    inverted,
-    is_invertible,
-    split_pipeline,
-    transformed,
-)
+from skae._meta.delegation import split_pipeline
+from skae._meta.steps import inverted, is_invertible, transformed
+from skae._meta.unwrap import error_name
 
 
 @pytest.fixture

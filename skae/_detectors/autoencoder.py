@@ -318,7 +318,8 @@ class AutoencoderOutlierDetector(
         codes : ndarray of shape (n_samples, n_codes)
             Of the floating dtype of X.
         """
-        dtype = np.float64 if getattr(X, "dtype", np.float64) != np.float32 else np.float32
+        dtypes = getattr(X, "dtypes", [getattr(X, "dtype", np.float64)])  # of a frame, or an array
+        dtype = np.float32 if all(dtype == np.float32 for dtype in dtypes) else np.float64
         X = self._checked_rows(X)
         codes = self._in_batches(self._network.forward.encode, X)
         return codes.astype(dtype, copy=False)

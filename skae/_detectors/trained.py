@@ -286,9 +286,12 @@ class NetworkDetector(ReconstructionErrorDetector):
     def _sizes(self, extent, auto_sizes, **others):
         """Return the sizes of a built-in network; `others` are those that are no parameters."""
         self.output_activation_ = self._chosen_output_activation(extent)
-        names = ("latent_dim", "activation", "latent_activation", "dropout", "l2", "latent_l1")
+        names = ("activation", "latent_activation")
         return Sizes(
             **{name: getattr(self, name) for name in names},
+            # Keras takes no numbers of NumPy, which searches over arrays give.
+            **{name: float(getattr(self, name)) for name in ("dropout", "l2", "latent_l1")},
+            latent_dim=int(self.latent_dim),
             hidden_layer_sizes=_layer_sizes(self.hidden_layer_sizes, auto_sizes),
             output_activation=self.output_activation_,
             **others,
@@ -317,7 +320,7 @@ class NetworkDetector(ReconstructionErrorDetector):
             loss=self.loss,
             metrics=tuple(self.metrics or ()),
             optimizer=self.optimizer,
-            learning_rate=self.learning_rate,
+            learning_rate=_plain(self.learning_rate),
             epochs=self.epochs,
             batch_size=self.batch_size,
             trim_fraction=_AUTO_TRIM if self.trim_fraction == "auto" else self.trim_fraction,
@@ -370,6 +373,11 @@ class NetworkDetector(ReconstructionErrorDetector):
         super().__setstate__(
             state | {name: unpack_parameter(state[name]) for name in self._keras_parameters}
         )
+
+
+def _plain(value):
+    """Return a number of NumPy as Python's, which is all that Keras takes."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def is_on_disk(X):

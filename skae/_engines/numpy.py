@@ -6,8 +6,9 @@ the same result at fit, after loading, and in a worker process.
 A row's result is the same to the bit regardless of the rows that come with it, because each row
 passes through operations whose order the other rows cannot change:
 
-- Every weighted layer is `numpy.matmul` with the rows as a batch axis, `(n, 1, k) @ (k, m)`: NumPy
-  hands BLAS one vector and one matrix at a time, always of the same shape. A single product of all
+- Every weighted layer is a product with the rows as a batch axis, `(n, 1, k) @ (k, m)`: NumPy
+  hands BLAS one vector and one matrix at a time, always of the same shape, and small enough for
+  one thread (`matmul_by_rows`). A single product of all
   rows, `(n, k) @ (k, m)`, would be cut into blocks by BLAS, with another order at the edges.
 - Everything else is element by element, or a sum along the last axis of a contiguous array.
 
@@ -19,6 +20,8 @@ from math import ceil, prod
 from typing import Any
 
 import numpy as np
+
+from skae._products import matmul_by_rows
 
 # Rows computed at a time: their values stay in the processor's cache.
 _MAX_ROWS_AT_ONCE = 1024
@@ -108,7 +111,7 @@ def _no_float_warnings():
 
 def _n_threads():
     """Return how many threads to use: joblib limits those of its workers by this variable."""
-    limit = os.environ.get("OMP_NUM_THREADS", "")
+    limit = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     if limit.isdecimal() and int(limit) > 0:
         return int(limit)
     try:
@@ -125,7 +128,7 @@ def _dense(kernel, bias, activation):
     activate = ACTIVATIONS[activation]
 
     def layer(values):
-        values = np.matmul(values, kernel)
+        values = matmul_by_rows(values, kernel)
         values += bias
         return activate(values)
 
@@ -258,7 +261,7 @@ def _conv1d(kernel, scale, bias, strides, activate):
         padded[:, left : left + length] = signals
         windows = np.lib.stride_tricks.sliding_window_view(padded, kernel_size, axis=1)
         windows = windows[:, ::strides].swapaxes(2, 3)
-        values = np.matmul(windows.reshape(n_rows, windows.shape[1], -1), matrix)
+        values = matmul_by_rows(windows.reshape(n_rows, windows.shape[1], -1), matrix)
         values += bias
         return activate(values)
 
@@ -273,7 +276,7 @@ def _conv1d_transpose(kernel, scale, bias, strides, activate, length_out):
 
     def layer(signals):
         n_rows, length, _ = signals.shape
-        taps = np.matmul(signals, matrix).reshape(n_rows, length, kernel_size, n_out)
+        taps = matmul_by_rows(signals, matrix).reshape(n_rows, length, kernel_size, n_out)
         n_full = max(length * strides + left, (length - 1) * strides + kernel_size)
         full = np.zeros((n_rows, n_full, n_out), dtype=np.float32)
         for tap in range(kernel_size):
@@ -318,11 +321,11 @@ def _lstm_layer(kernel, recurrent_kernel, bias):
 
     def layer(sequences):
         n_rows, n_steps, _ = sequences.shape
-        inputs = np.matmul(sequences, kernel) + bias
+        inputs = matmul_by_rows(sequences, kernel) + bias
         state = carry = np.zeros((n_rows, 1, n_units), dtype=np.float32)
         states = np.empty((n_rows, n_steps, n_units), dtype=np.float32)
         for step in range(n_steps):
-            gates = inputs[:, step : step + 1] + np.matmul(state, recurrent_kernel)
+            gates = inputs[:, step : step + 1] + matmul_by_rows(state, recurrent_kernel)
             admit, forget, candidate, emit = np.split(gates, 4, axis=-1)
             carry = sigmoid(forget.copy()) * carry + sigmoid(admit.copy()) * np.tanh(candidate)
             state = sigmoid(emit.copy()) * np.tanh(carry)

@@ -5,14 +5,15 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skae._detectors.checks import check_is_instance, weights_of_rows
+from skae._meta.steps import original_units, transformed
 from skae._sklearn_compat import DocumentationLinkMixin, set_transform_output
 
 
@@ -45,22 +46,6 @@ def sliced_params(X, fit_params, rows):
     return sliced
 
 
-def _last_step(estimator):
-    """Return the last step of a pipeline; anything else is its own last step."""
-    return estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
-
-
-def _behind_steps(pipeline, name, method):
-    """Return a method of a pipeline's last step that takes rows as the pipeline does."""
-    steps = pipeline[:-1] if len(pipeline.steps) > 1 else FunctionTransformer()
-    if name != "reconstruct":
-        return lambda X, *args, **kwargs: method(steps.transform(X), *args, **kwargs)
-    # In the units of X, as what a pipeline's own inverse_transform returns. Bound here, so that a
-    # pipeline without one lacks the method instead of failing in it.
-    inverse_transform = steps.inverse_transform
-    return lambda X: inverse_transform(method(steps.transform(X)))
-
-
 class DelegatingMixin(DocumentationLinkMixin, OutlierMixin, BaseEstimator):
     """Base class of meta-estimators with an `estimator` that `fit` turns into `estimator_`.
 
@@ -90,7 +75,7 @@ class DelegatingMixin(DocumentationLinkMixin, OutlierMixin, BaseEstimator):
         if not name.endswith("_"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         # A pipeline does not offer the offset, the history and the network of its last step.
-        return getattr(inner if hasattr(inner, name) else _last_step(inner), name)
+        return getattr(inner if hasattr(inner, name) else split_pipeline(inner)[1], name)
 
 
 class InnerDetectorMixin(DelegatingMixin):
@@ -104,10 +89,14 @@ class InnerDetectorMixin(DelegatingMixin):
         if name.endswith("_"):
             return super()._offered(name)
         inner = self._inner
-        offered = getattr(inner if hasattr(inner, name) else _last_step(inner), name)
+        if hasattr(inner, name):
+            transforms, owner = [], inner
+        else:
+            transforms, owner = split_pipeline(inner)
+        offered = getattr(owner, name)
         if not callable(offered):
-            raise AttributeError(f"{name!r} is a parameter of the inner {type(inner).__name__}")
-        return offered if hasattr(inner, name) else _behind_steps(inner, name, offered)
+            raise AttributeError(f"{name!r} is a parameter of the inner {type(owner).__name__}")
+        return _behind(transforms, name, offered) if transforms else offered
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Return how metadata is passed on to the inner estimator.
@@ -247,3 +236,65 @@ class InnerDetectorMixin(DelegatingMixin):
         tags.input_tags = inner.input_tags
         tags.transformer_tags = inner.transformer_tags
         return tags
+
+
+def _behind(transforms, name, method):
+    """Return a method of a detector behind transformers as one of the rows before them."""
+
+    def of_transformed_rows(X, *args, **kwargs):
+        return method(transformed(transforms, X), *args, **kwargs)
+
+    def reconstruct(X):
+        inputs = transformed(transforms, X)
+        reconstruction = method(inputs)
+        _, reconstruction, is_inverted = original_units(transforms, inputs, reconstruction)
+        if not is_inverted:
+            raise ValueError(
+                "The steps before the detector cannot be inverted, so that there is no "
+                "reconstruction in the units of X: transform X yourself and ask the detector, or "
+                "use skae.inspection.explain, which says in which units it speaks."
+            )
+        return reconstruction
+
+    return reconstruct if name == "reconstruct" else of_transformed_rows
+
+
+def split_pipeline(estimator):
+    """Return the transformers before the detector inside, and that detector.
+
+    Pipelines, skae's meta-estimators, searches and frozen estimators are opened, in any nesting.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted detector, or anything fitted that contains one.
+
+    Returns
+    -------
+    transforms : list of transformer
+        The fitted transformers before the detector, in the order in which X passes through them.
+    detector : estimator
+        The detector; `estimator` itself where it is none of the above.
+    """
+    transforms = []
+    while True:
+        if isinstance(estimator, Pipeline):
+            steps = [step for _, step in estimator.steps if step not in (None, "passthrough")]
+            if not steps:
+                return transforms, estimator
+            transforms += steps[:-1]
+            estimator = steps[-1]
+            continue
+        inner = inner_of(estimator)
+        if inner is None:
+            return transforms, estimator
+        estimator = inner
+
+
+def inner_of(estimator):
+    """Return the estimator directly inside a meta-estimator, or None where there is none."""
+    if isinstance(estimator, InnerDetectorMixin):
+        return estimator.estimator_
+    if isinstance(estimator, FrozenEstimator):
+        return estimator.estimator
+    return getattr(estimator, "best_estimator_", None)

@@ -49,7 +49,9 @@ class Architecture:
         for name, value in given.items():
             if not isinstance(value, Real) or not isfinite(value):
                 raise TypeError(f"architecture_params: {name} must be a number, got {value!r}.")
-        return {**self.own_params, **given}
+        # Keras takes no numbers of NumPy, which searches over arrays give.
+        plain = {key: getattr(value, "item", lambda v=value: v)() for key, value in given.items()}
+        return {**self.own_params, **plain}
 
     def check_input_shape(self, shape: tuple[int, ...], n_features: int) -> None:
         """Reject a layout of rows that the architecture cannot handle."""

@@ -100,7 +100,9 @@ class Scorer:
         )
 
     def _in_batches(self, errors_of_rows, X):
-        batching = self.model.forward.batching
+        max_rows, n_threads = self.model.forward.batching
+        # A function of the user's may not bear to be called by several threads at once.
+        batching = (max_rows, 1 if callable(self.error) else n_threads)
         return _without_nan(in_batches(lambda rows: errors_of_rows(self._rows(rows)), X, batching))
 
     def _by_member(self, measure, X):

@@ -8,8 +8,9 @@ from sklearn.decomposition import PCA
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
+from skae._meta.delegation import split_pipeline
+from skae._meta.steps import transformed
 from skae._meta.unwrap import error_name as error_name_of
-from skae._meta.unwrap import split_pipeline, transformed
 from skae._sklearn_compat import check_array
 from skae.displays._drawing import (
     figure_and_axes,

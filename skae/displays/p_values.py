@@ -9,7 +9,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skae._meta.conformal import discoveries
-from skae._meta.unwrap import inner_of, transformed
+from skae._meta.delegation import inner_of
+from skae._meta.steps import transformed
 from skae.displays._drawing import (
     figure_and_axes,
     import_pyplot,

@@ -10,7 +10,9 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from skae._labels import inlier_mask
-from skae._meta.unwrap import error_name, original_units, split_pipeline, transformed
+from skae._meta.delegation import split_pipeline
+from skae._meta.steps import original_units, transformed
+from skae._meta.unwrap import error_name
 from skae._sklearn_compat import check_array, column_or_1d
 from skae.displays._drawing import given_axes, import_pyplot
 from skae.displays._rows import check_few_rows

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from skae._meta.unwrap import split_pipeline
+from skae._meta.delegation import split_pipeline
 from skae.displays._drawing import BLUE, VERMILION, figure_and_axes, import_pyplot, line_style
 
 if TYPE_CHECKING:

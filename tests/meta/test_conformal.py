@@ -26,7 +26,7 @@ from skae import (
     ReconstructionOutlierDetector,
 )
 from skae._meta.conformal import _adaptive_discoveries, discoveries
-from skae._meta.unwrap import split_pipeline
+from skae._meta.delegation import split_pipeline
 
 FOREST = IsolationForest(n_estimators=10, random_state=0)
 X = np.random.default_rng(0).normal(size=(100, 3))

@@ -12,6 +12,7 @@ import threading
 from collections import OrderedDict
 from contextlib import contextmanager
 
+from skae._engines.keras.loading import load_keras
 from skae._engines.keras.settings import Settings
 
 _MAX_ENTRIES = 16
@@ -79,7 +80,7 @@ def clear_cache() -> None:
 
 def graph_settings():
     """Return the settings of the process that shape every graph."""
-    keras = load_keras()  # first, as it asks TensorFlow for quiet
+    load_keras()  # first, as it asks TensorFlow for quiet
     import tensorflow as tf
 
     return (
