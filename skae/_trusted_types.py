@@ -12,6 +12,7 @@ TRUSTED_TYPES = (
     "skae._engines.keras.blueprints.BuiltInBlueprint",
     "skae._engines.keras.blueprints.ConfigBlueprint",
     "skae._engines.keras.blueprints.FunctionBlueprint",
+    "skae._engines.keras.settings.Settings",
     "skae._engines.options.Layout",
     "skae._engines.options.Sizes",
     "skae._errors.MahalanobisError",

@@ -384,7 +384,6 @@ class TestLoss:
         "bce",
         "BCE",
         keras.losses.BinaryCrossentropy(name="own"),
-        keras.losses.BinaryCrossentropy,
         keras.losses.binary_crossentropy,
         partial(keras.losses.binary_crossentropy, label_smoothing=0.1),
     )

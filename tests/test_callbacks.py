@@ -293,9 +293,9 @@ def test_optimizers_by_name(name):
 @pytest.mark.parametrize(
     ("params", "error", "message"),
     [
-        ({"loss": "Circle"}, ValueError, "loss='Circle' does not compare rows.* labels"),
-        ({"loss": keras.losses.CTC()}, ValueError, "does not compare rows.* labels"),
-        ({"loss": "sparse_categorical_crossentropy"}, ValueError, "does not compare rows"),
+        ({"loss": "Circle"}, ValueError, "circle needs .* labels, not rows"),
+        ({"loss": keras.losses.CTC()}, ValueError, "ctc needs .* labels, not rows"),
+        ({"loss": "sparse_categorical_crossentropy"}, ValueError, "labels, not rows"),
         ({"loss": lambda rows: 0}, ValueError, "does not compare rows .*TypeError"),
         ({"loss": "Loss"}, ValueError, "loss='Loss' does not compare rows"),
         ({"loss": keras.losses.Huber}, TypeError, r"loss got the class Huber.*such as Huber\(\)"),
