@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from numbers import Number, Real
+from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
@@ -149,11 +150,12 @@ def check_sign(rule, errors=()):
 
 def check_contamination(contamination):
     """Refuse a percentage, or more than half of the rows."""
-    if not isinstance(contamination, Real) or not contamination > 0.5:
+    if not isinstance(contamination, Real) or not float(contamination) > 0.5:
         return
     how_to_fix = "at most half of the rows can be outliers"
-    if 1 <= contamination <= 50:
-        how_to_fix = f"for {contamination:g} % give contamination={contamination / 100:g}"
+    if 1 <= float(contamination) <= 50:
+        share = float(contamination) / 100
+        how_to_fix = f"for {contamination:g} % give contamination={share:g}"
     raise ValueError(
         "The 'contamination' parameter is a share of the rows, above 0 and at most 0.5; got "
         f"{contamination!r}: {how_to_fix}."
@@ -162,7 +164,7 @@ def check_contamination(contamination):
 
 def check_learning_rate(learning_rate):
     """Refuse a step that no weight survives."""
-    if isinstance(learning_rate, Real) and learning_rate > _MAX_FACTOR:
+    if isinstance(learning_rate, Real) and float(learning_rate) > _MAX_FACTOR:
         raise ValueError(
             f"learning_rate={learning_rate!r} is far too large, usual are 1e-4 to 1e-2: give a "
             "smaller one, or 'auto'."
@@ -178,21 +180,22 @@ def check_noise(noise, largest):
         )
 
 
-def checked_weights(sample_weight, X):
+def checked_weights(sample_weight: Any, X):
     """Return one weight per row in float32; a number is the weight of each row."""
     if isinstance(sample_weight, (str, bytes, Mapping)):
         raise TypeError(
             f"sample_weight must be one number per row, or a number for all; got {sample_weight!r}."
         )
+    weights: Any = sample_weight
     if not isinstance(sample_weight, Number):
-        sample_weight = check_array(
+        weights = check_array(
             sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
         )
-    elif not np.isfinite(sample_weight):
+    elif not np.isfinite(weights):
         raise ValueError(f"sample_weight must be finite; got {sample_weight!r}.")
-    if not np.any(sample_weight):
+    if not np.any(weights):
         raise ValueError("sample_weight is zero for every row: nothing is left to learn.")
-    largest = np.max(sample_weight, initial=0)
+    largest = np.max(weights, initial=0)
     if largest > _MAX_FACTOR or 0 < largest < 1 / _MAX_FACTOR:
         too = "too large" if largest > 1 else "too small"
         raise ValueError(

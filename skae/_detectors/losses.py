@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -128,7 +128,7 @@ def check_loss(loss, X, error, output_activation):
         )
 
 
-def _identified(loss):
+def _identified(loss) -> tuple[Any, bool]:
     """Return the name of Keras' function behind a loss, None for others, and if it takes logits."""
     from_logits = getattr(loss, "from_logits", False)
     while isinstance(loss, partial):

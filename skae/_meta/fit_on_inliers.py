@@ -109,6 +109,7 @@ class FitOnInliers(InnerDetectorMixin):
         """
         if sample_weight is not None:
             fit_params["sample_weight"] = sample_weight
+        X = as_rows(X)
         if y is None:
             self._warn_if_a_label_is_named()
         else:
@@ -129,7 +130,7 @@ class FitOnInliers(InnerDetectorMixin):
                 )
 
     def _normal_rows(self, X, y, fit_params):
-        (X,) = indexable(as_rows(X))
+        (X,) = indexable(X)
         check_one_label_per_row(X, y)
         self._check_rows_left_out(X)
         is_inlier = inlier_mask(y, self.inlier_label, self.outlier_label)

@@ -125,8 +125,9 @@ class ThresholdedOutlierDetector(OffsetMixin, InnerDetectorMixin):
             If the rule needs labels and y is missing or has one class only.
         """
         check_scores_samples(self.estimator)
+        X = as_rows(X)
         if needs_labels(as_rule(self.threshold)) or self.cv is not None:
-            check_one_label_per_row(as_rows(X), y)
+            check_one_label_per_row(X, y)
         if fit_params.get("groups") is not None:
             raise ValueError(
                 "groups would reach the fit of the detector but not its scores, which set the "
@@ -155,7 +156,7 @@ class ThresholdedOutlierDetector(OffsetMixin, InnerDetectorMixin):
 
     def _held_out_errors(self, X, y, fit_params, stratify):
         """Return the errors of the rows that `cv` holds out, and which rows they are."""
-        X, y = indexable(as_rows(X), y)
+        X, y = indexable(X, y)
         folds = list(check_cv(self.cv, y, classifier=stratify).split(X, y))
         if not folds:
             raise ValueError(

@@ -92,7 +92,7 @@ def _checked_lengths(shape):
 
 
 def _is_length(length):
-    return isinstance(length, Integral) and not isinstance(length, bool) and length >= 1
+    return isinstance(length, Integral) and not isinstance(length, bool) and int(length) >= 1
 
 
 def input_shape_of(

@@ -1,6 +1,7 @@
 """A model and the compiled functions that train it: what the cache keeps between fits."""
 
 import copy
+from typing import Any
 
 import numpy as np
 
@@ -294,7 +295,7 @@ def _value(metric, rows):
 
 def _optimizer(options, learning_rate):
     """Return a new optimizer, with its own learning rate if `learning_rate` is None."""
-    fresh = resolve("optimizers", options.optimizer)
+    fresh: Any = resolve("optimizers", options.optimizer)
     config = fresh.get_config()
     config.pop("name", None)
     if learning_rate is not None:
