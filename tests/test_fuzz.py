@@ -384,8 +384,8 @@ def check_plausible(case, estimator):
         return
     if case.kind == "reconstruction" and is_perfect(case):
         return
-    if case.kind == "forest" and case.values in ("constant", "tiny"):
-        return  # it cannot split what it takes for equal
+    if case.kind == "forest" and case.values in ("constant", "tiny", "offset"):
+        return  # in float32 it takes them for equal, and cannot split them
     rows = contained(plain, case.dtype, case.container)
     far = plain.astype(np.float64) + 1000 * (1 + plain.std(axis=0))
     if case.around == "Windowed":
