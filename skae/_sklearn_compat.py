@@ -12,6 +12,7 @@ __all__ = [
     "HasMethods",
     "Interval",
     "StrOptions",
+    "_check_method_params",
     "_check_sample_weight",
     "_fit_context",
     "_num_samples",
@@ -33,6 +34,7 @@ Interval = _param_validation.Interval
 StrOptions = _param_validation.StrOptions
 validate_parameter_constraints = _param_validation.validate_parameter_constraints
 validate_params = _param_validation.validate_params
+_check_method_params = validation._check_method_params
 _check_sample_weight = validation._check_sample_weight
 _fit_context = base._fit_context
 _num_samples = validation._num_samples

@@ -28,7 +28,7 @@ __all__ = ["explain", "threshold_report"]
 def explain(
     estimator: Any, X: ArrayLike, top: int | None = 5, *, reference: ArrayLike | None = None
 ) -> "DataFrame":
-    """Tell which features make up the reconstruction error of each row.
+    """Tell which features make up the error of each row.
 
     Parameters
     ----------
@@ -57,8 +57,8 @@ def explain(
         - `value` and `reconstruction`: in the units of X, through all scalers before the detector.
           If a step combines features or cannot be inverted, features, values and reconstructions
           are those after the steps, as the detector sees them.
-        - `contribution`: the error of the feature over the number of features. Those of all
-          features add up to the reconstruction error of the row.
+        - `contribution`: the error of the feature (`feature_errors`) over the number of features.
+          Those of all features add up to the error of the row, which is minus its score.
         - `unusualness`: the contribution over the mean contribution of that feature among the
           reference rows: 1 is typical. A feature with a mean of nearly zero, because it was always
           reconstructed perfectly, is assigned 2e-16 of the mean of all features, so that rounding
@@ -108,7 +108,7 @@ def explain(
     _check_reconstructs(detector)
     _check_top(top)
     inputs = transformed(transforms, X)
-    errors = np.asarray(detector.reconstruction_error(inputs, per_feature=True))
+    errors = np.asarray(_feature_errors(detector, inputs))
     n_rows, n_features = errors.shape
     n_listed = n_features if top is None else min(top, n_features)
     values, reconstruction, is_inverted = _values(transforms, inputs, detector.reconstruct(inputs))
@@ -169,7 +169,13 @@ def _typical_errors(transforms, detector, reference, n_features):
     if reference is None:
         return getattr(detector, "feature_errors_", np.full(n_features, np.nan))
     reference = transformed(transforms, reference)
-    return mean_feature_errors(detector.reconstruction_error(reference, per_feature=True))
+    return mean_feature_errors(_feature_errors(detector, reference))
+
+
+def _feature_errors(detector, rows):
+    if hasattr(detector, "feature_errors"):
+        return detector.feature_errors(rows)
+    return detector.reconstruction_error(rows, per_feature=True)
 
 
 def _unusualness(errors, typical):
@@ -349,7 +355,7 @@ def _checked_errors(estimator, X, name):
 def _named_rules(rules: Any, is_outlier):
     if rules is None:
         has_both = is_outlier is not None and is_outlier.any() and not is_outlier.all()
-        rules = [rule() for rule in dict.fromkeys(SHORT_NAMES.values())]
+        rules = [rule() for rule in SHORT_NAMES.values()]
         rules = [rule for rule in rules if has_both or not needs_labels(rule)]
         rules.sort(key=needs_labels)
     elif isinstance(rules, (str, Real)) or hasattr(rules, "threshold"):

@@ -68,6 +68,7 @@ class ThresholdRule(DocumentationLinkMixin, BaseEstimator):
 
     _parameter_constraints: dict = {}
     needs_labels = False
+    needs_unseen_rows = False
 
     def threshold(self, errors: ArrayLike, is_outlier: ArrayLike | None = None) -> float:
         """Return the error above which a row is an outlier.
@@ -272,59 +273,82 @@ class InterquartileFence(ThresholdRule):
 class FalsePositiveRate(ThresholdRule):
     """Threshold that promises a share of false alarms, whatever the errors' distribution.
 
-    The smallest error that, with the given confidence, a new normal row exceeds with a probability
-    of at most `rate`: a one-sided tolerance limit [1]_, exact for a continuous distribution and
+    With a confidence, it is the smallest error that a new normal row exceeds with a probability of
+    at most `rate`: a one-sided tolerance limit [1]_, exact for a continuous distribution and
     conservative if errors tie. `confidence` is the share of samples of normal rows for which the
     promise holds. The threshold lies midway between that error and the next larger one.
+
+    Without one, the promise holds on average: a new normal row is flagged with a probability of at
+    most `rate` over both the sample and the row [2]_. It needs no minimum of rows; with fewer than
+    `1 / rate - 1` of them the threshold is their largest error, and n rows flag one new row in
+    n + 1. The detectors' `threshold="auto"` is that, with a rate of 5 %.
 
     Parameters
     ----------
     rate : float, default=0.05
         The share of normal rows, between 0 and 1, that may be flagged.
-    confidence : float, default=0.95
-        The probability, between 0 and 1, that no more of them are.
+    confidence : float or None, default=0.95
+        The probability, between 0 and 1, that no more of them are. None promises the share on
+        average.
 
     Notes
     -----
     The promise holds for errors of normal rows that the detector was not trained on. Training
-    errors are smaller than those of new rows, and so is a threshold set from them.
+    errors are smaller than those of new rows, and so is a threshold set from them: with this rule,
+    skae's detectors never use them.
 
     References
     ----------
     .. [1] Wilks (1941). Determination of sample sizes for setting tolerance limits. Annals of
        Mathematical Statistics 12(1).
+    .. [2] Vovk, Gammerman, Shafer (2005). Algorithmic Learning in a Random World. Springer.
 
     Examples
     --------
     >>> from skae.thresholds import FalsePositiveRate
     >>> FalsePositiveRate(rate=0.05, confidence=0.95).threshold(range(1, 101))
     99.5
+    >>> FalsePositiveRate(rate=0.05, confidence=None).threshold(range(1, 101))
+    96.5
     """
 
     _parameter_constraints: dict = {
         "rate": [Interval(Real, 0, 1, closed="neither")],
-        "confidence": [Interval(Real, 0, 1, closed="neither")],
+        "confidence": [Interval(Real, 0, 1, closed="neither"), None],
     }
+    needs_unseen_rows = True
 
-    def __init__(self, rate: float = 0.05, confidence: float = 0.95):
+    def __init__(self, rate: float = 0.05, confidence: float | None = 0.95):
         self.rate = rate
         self.confidence = confidence
 
+    @property
+    def min_errors(self) -> int:
+        """How many errors it takes to keep the promise."""
+        if self.confidence is None:
+            # Rounded, because 1 / 0.05 - 1 may be a little more than 19.
+            return ceil(round(1 / self.rate - 1, 6))
+        return ceil(log1p(-self.confidence) / log1p(-self.rate))
+
     def _threshold(self, errors, is_outlier):
-        n_errors = len(errors)
-        needed = ceil(log1p(-self.confidence) / log1p(-self.rate))
-        if n_errors < needed:
+        above = self._n_above(len(errors))
+        return _above(np.sort(errors)[len(errors) - 1 - max(above, 0)], errors)
+
+    def _n_above(self, n_errors):
+        """Return how many errors may lie above the one that keeps the promise."""
+        if self.confidence is None:
+            return int(round(self.rate * (n_errors + 1), 6)) - 1
+        if n_errors < self.min_errors:
             raise ValueError(
-                f"{self!r} needs the errors of at least {needed} rows and got {n_errors}; with "
-                "fewer not even the largest error keeps the promise. Give more rows, a lower "
-                "confidence or a higher rate."
+                f"{self!r} needs the errors of at least {self.min_errors} rows and got {n_errors}; "
+                "with fewer not even the largest error keeps the promise. Give more rows, a lower "
+                "confidence or a higher rate, or confidence=None, which promises the rate on "
+                "average."
             )
         # The error with m others above it keeps the promise where a tail of probability `rate`
         # holds more than m of n_errors rows with this confidence.
         above = int(binom.isf(self.confidence, n_errors, self.rate))
-        if binom.sf(above, n_errors, self.rate) < self.confidence:
-            above -= 1
-        return _above(np.sort(errors)[n_errors - 1 - max(above, 0)], errors)
+        return above - (binom.sf(above, n_errors, self.rate) < self.confidence)
 
 
 class PeaksOverThreshold(ThresholdRule):
@@ -584,8 +608,10 @@ def _midway(lower, upper):
     return np.where((middle < upper) | np.isinf(upper), middle, lower)
 
 
+# Not among the names, which stand for the classes themselves.
+_AUTO = "auto"
+
 SHORT_NAMES = {
-    "auto": MeanStd,
     "fbeta": FBeta,
     "fpr": FalsePositiveRate,
     "iqr": InterquartileFence,
@@ -599,7 +625,7 @@ SHORT_NAMES = {
 
 # Accepted by parameters that take a rule.
 RULE_CONSTRAINTS = [
-    StrOptions(set(SHORT_NAMES)),
+    StrOptions({_AUTO, *SHORT_NAMES}),
     Interval(Real, None, None, closed="neither"),
     HasMethods("threshold"),
 ]
@@ -612,8 +638,8 @@ def as_rule(rule: Any) -> Any:
     ----------
     rule : str, float or rule
         A float is the threshold itself. A string is one of "mean_std", "quantile", "median_mad",
-        "iqr", "fpr", "pot", "youden", "fbeta" and "min_cost", or "auto", the same as "mean_std":
-        the mean plus one standard deviation.
+        "iqr", "fpr", "pot", "youden", "fbeta" and "min_cost", or "auto": at most 5 % of new normal
+        rows, on average.
 
     Returns
     -------
@@ -630,15 +656,17 @@ def as_rule(rule: Any) -> Any:
     >>> as_rule("quantile")
     Quantile()
     """
+    if isinstance(rule, str) and rule == _AUTO:
+        return FalsePositiveRate(confidence=None)
     if isinstance(rule, str) and rule in SHORT_NAMES:
         return SHORT_NAMES[rule]()
     if isinstance(rule, Real) and not isinstance(rule, bool):
         return FixedThreshold(float(rule))
     if isinstance(rule, type) or not hasattr(rule, "threshold"):
         raise TypeError(
-            f"A threshold rule is a number, one of {sorted(SHORT_NAMES)}, or an object with a "
-            f"method threshold(errors, is_outlier=None), such as skae.thresholds.MeanStd(k=2); "
-            f"got {rule!r}."
+            f"A threshold rule is a number, one of {sorted([_AUTO, *SHORT_NAMES])}, or an object "
+            "with a method threshold(errors, is_outlier=None), such as "
+            f"skae.thresholds.MeanStd(k=2); got {rule!r}."
         )
     return clone(rule, safe=False)
 
@@ -646,3 +674,8 @@ def as_rule(rule: Any) -> Any:
 def needs_labels(rule: Any) -> bool:
     """Tell whether a rule learns from labels."""
     return getattr(rule, "needs_labels", False)
+
+
+def needs_unseen_rows(rule: Any) -> bool:
+    """Tell whether a rule keeps its word only with errors of rows not trained on."""
+    return getattr(rule, "needs_unseen_rows", False)

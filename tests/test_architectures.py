@@ -161,7 +161,8 @@ class TestGaussianLatent:
         divergence = 0.5 * (variance + mean**2 - 1 - np.log(variance)).sum(axis=1)
         model(rows)
         expected = 0.5 * rows.var(axis=0).mean() * divergence.mean()
-        assert [float(loss) for loss in model.losses] == [pytest.approx(expected)]
+        # Both are in single precision, with another order of sums.
+        assert [float(loss) for loss in model.losses] == [pytest.approx(expected, rel=1e-5)]
 
     def test_codes_are_drawn_in_training_only(self):
         encoder = build("vae", dropout=0.0, seed=0).get_layer("encoder")

@@ -17,7 +17,7 @@ from skae._engines.keras.blueprints import BuiltInBlueprint, ConfigBlueprint, Fu
 from skae._engines.keras.loading import is_keras_model
 from skae._engines.options import Layout
 from skae._network.architectures import ARCHITECTURES, input_shape_of
-from skae._network.scorer import in_batches
+from skae._network.scorer import COMBINED, in_batches
 from skae._sklearn_compat import StrOptions
 
 if TYPE_CHECKING:
@@ -100,15 +100,21 @@ class AutoencoderOutlierDetector(
         but not to the target: a denoising autoencoder [2]_. "auto" is a tenth of the features' mean
         standard deviation, and zero with `dropout` or a network of your own, which bring their own
         regularization.
-    loss : str, callable or keras.losses.Loss, default="mse"
-        What training minimizes, by Keras' name. "msle" refuses negative values in X.
-    error : {"mse", "mae", "msle", "standardized", "mahalanobis"} or callable, default="mse"
-        What a row is scored by. "standardized" divides each feature's squared residual by its
-        typical size; "mahalanobis" also accounts for correlated residuals. Both learn from the rows
-        that set the offset, and expect scaled data. A callable is called with X and its
-        reconstruction and returns the error of each feature of each row; their mean is the error of
-        the row. For "vae" there is also "reconstruction_probability" [4]_: the standardized error,
-        averaged over ten codes drawn from a row's Gaussian, the same each time.
+    loss : str, callable or keras.losses.Loss, default="auto"
+        What training minimizes, by Keras' name. "msle" refuses negative values in X. "auto" is
+        log(1 + e) for a row whose mean squared error is e times the squared mean deviation of the
+        features, so that rows far off pull less; for other architectures than "dense" it is "mse".
+    error : {"auto", "combined", "mse", "mae", "msle", "standardized", "mahalanobis"} or callable, \
+            default="auto"
+        What a row is scored by. "combined" adds how badly the row is reconstructed, how unlike it
+        is to the known row with the nearest code [6]_, and how far its code lies from the others
+        [7]_; `error_parts` returns them. "auto" is "combined" for the architecture "dense" and
+        "mse" for others. "standardized" divides each feature's squared residual by its typical
+        size; "mahalanobis" also accounts for correlated residuals. Both learn from the training
+        rows, and expect scaled data. A callable is called with X and its reconstruction and returns
+        the error of each feature of each row; their mean is the error of the row. For "vae" there
+        is also "reconstruction_probability" [4]_: the standardized error, averaged over ten codes
+        drawn from a row's Gaussian, the same each time.
     metrics : sequence of (str, callable or keras.metrics.Metric) or None, default=None
         What else `history_` records.
     optimizer : str or keras.optimizers.Optimizer, default="adam"
@@ -124,8 +130,7 @@ class AutoencoderOutlierDetector(
         Rows per gradient step.
     trim_fraction : float or "auto", default=0.0
         Share of each batch, in [0, 0.5], left out of its loss: the rows reconstructed worst. For
-        training data with outliers in it. "auto" is 0.3, for when you do not know whether there are
-        any: it finds many more if there are, and slightly fewer if not.
+        training data with outliers in it. "auto" is 0.5, for when you know that there are any.
     validation_fraction : float, default=0.0
         Share of the rows, in [0, 1), held out of training for the validation curves, early stopping
         and the threshold.
@@ -137,10 +142,15 @@ class AutoencoderOutlierDetector(
     tol : float, default=0.0
         The least improvement that counts, in the unit of the loss.
     threshold : str, float or rule, default="auto"
-        The rule of :mod:`skae.thresholds` that sets the offset from the errors of the held-out
-        rows, or of the training rows if none are held out, or its short name: "mean_std" (the same
-        as "auto"), "quantile", "median_mad", "iqr", "fpr" or "pot". A float is the threshold of the
-        error itself.
+        The rule of :mod:`skae.thresholds` that sets the offset, or its short name: "mean_std",
+        "quantile", "median_mad", "iqr", "fpr" or "pot". A float is the threshold of the error
+        itself. "auto" is `FalsePositiveRate(0.05, confidence=None)`: of new normal rows like the
+        training rows, 5 % are flagged on average, fewer if there are outliers among the training
+        rows. It and "fpr" use errors of rows not trained on. If `validation_fraction` holds none
+        out, these are a tenth of 1,000 rows or more; of fewer, the errors come from a network that
+        is trained on a part of them before the one that is kept, and below 20 rows, with a warning,
+        from the training rows. The other rules use the errors of the held-out rows, or of the
+        training rows if none are held out.
     contamination : float or "auto", default="auto"
         Share of outliers among the rows given to `fit`, in (0, 0.5]: the offset is that quantile of
         all their scores. "auto" leaves the offset to `threshold`.
@@ -167,6 +177,8 @@ class AutoencoderOutlierDetector(
         training them does not change the detector's scores.
     history_ : dict of list of float
         Loss and metrics of each epoch, as Keras records them.
+    error_ : str or callable
+        What rows are scored by: `error`, or what "auto" stands for.
     offset_ : float
         `decision_function` is `score_samples` minus this. The threshold of the error is
         `-offset_`.
@@ -199,7 +211,12 @@ class AutoencoderOutlierDetector(
     The recurrent layers of "lstm" have their own activations; `activation` is that of the dense
     layer behind the code.
 
-    `sample_weight` counts in the loss, not in the threshold.
+    `sample_weight` counts in the loss and in the means and covariances of the combined error, not
+    in the threshold. Rows of weight zero are as if not given.
+
+    The combined error keeps the codes of at most 256 training rows, drawn at random, and what the
+    decoder makes of them: a fitted detector, and its pickle, contain data derived from single
+    training rows. Neither `reconstruction_error` nor the Keras model alone gives its scores.
 
     References
     ----------
@@ -212,6 +229,10 @@ class AutoencoderOutlierDetector(
            probability. Special Lecture on IE 2(1).
     .. [5] Malhotra, Ramakrishnan, Anand, Vig, Agarwal, Shroff (2016). LSTM-based encoder-decoder
            for multi-sensor anomaly detection. ICML 2016 Anomaly Detection Workshop.
+    .. [6] Gong, Liu, Le, Saha, Mansour, Venkatesh, van den Hengel (2019). Memorizing normality to
+           detect anomaly: memory-augmented deep autoencoder. ICCV 2019.
+    .. [7] Denouden, Salay, Czarnecki, Abdelzad, Phan, Vernekar (2018). Improving reconstruction
+           autoencoder out-of-distribution detection with Mahalanobis distance. arXiv:1812.02765.
 
     Examples
     --------
@@ -232,7 +253,7 @@ class AutoencoderOutlierDetector(
         "architecture": [StrOptions(set(ARCHITECTURES)), callable],
         "architecture_params": [dict, None],
         "input_shape": [tuple, list, None],
-        "error": error_constraints(_OWN_ERRORS),
+        "error": error_constraints({"auto", *_OWN_ERRORS}),
         "batch_norm": ["boolean"],
     }
 
@@ -254,8 +275,8 @@ class AutoencoderOutlierDetector(
         l2: float = 0.0,
         latent_l1: float = 0.0,
         noise: float | str = "auto",
-        loss: str | Callable = "mse",
-        error: str | Callable = "mse",
+        loss: str | Callable = "auto",
+        error: str | Callable = "auto",
         metrics: Sequence | None = None,
         optimizer: "str | keras.optimizers.Optimizer" = "adam",
         learning_rate: float | str = "auto",
@@ -380,6 +401,9 @@ class AutoencoderOutlierDetector(
     def _n_features_out(self):
         return prod(self._network.code_shape)
 
+    def _is_dense(self):
+        return self.architecture == "dense" if isinstance(self.architecture, str) else False
+
     def _layout(self, n_features):
         return Layout(input_shape_of(self.architecture, self.input_shape, n_features))
 
@@ -390,6 +414,11 @@ class AutoencoderOutlierDetector(
 
     def _check_parameters(self):
         super()._check_parameters()
+        if self.error == COMBINED and not isinstance(self.architecture, str):
+            raise ValueError(
+                f"error={COMBINED!r} compares latent codes, and is there for the named "
+                f"architectures only; got architecture={self.architecture!r}. Give error='mse'."
+            )
         owners = _OWN_ERRORS.get(self.error) if isinstance(self.error, str) else None
         if owners and not (isinstance(self.architecture, str) and self.architecture in owners):
             raise ValueError(

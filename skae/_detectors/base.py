@@ -4,11 +4,12 @@ from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import contextmanager
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skae._detectors.checks import (
@@ -19,13 +20,18 @@ from skae._detectors.checks import (
     explained_gaps,
 )
 from skae._errors import COMMON_ERRORS
+from skae._network.combined import PARTS
+from skae._network.scorer import COMBINED
 from skae._sklearn_compat import DocumentationLinkMixin, Interval, StrOptions, validate_data
 from skae.thresholds import RULE_CONSTRAINTS, as_rule, needs_labels
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 def error_constraints(own_names=()):
     """Return what the parameter `error` accepts; a detector may add names of its own."""
-    return [StrOptions({*COMMON_ERRORS, *own_names}), callable]
+    return [StrOptions({*COMMON_ERRORS, COMBINED, *own_names}), callable]
 
 
 # Of the parameters that every detector of this kind has.
@@ -76,8 +82,14 @@ class OffsetMixin:
         return np.where(self.decision_function(X) < 0, -1, 1)
 
 
+def _has_combined_error(detector):
+    """Tell whether the error of a row has parts; before fit, whether that is asked for."""
+    scorer = getattr(detector, "_scorer", None)
+    return (detector.error in ("auto", COMBINED)) if scorer is None else scorer.error == COMBINED
+
+
 class ReconstructionErrorDetector(DocumentationLinkMixin, OffsetMixin, OutlierMixin, BaseEstimator):
-    """Base class of detectors that score a row by its reconstruction error.
+    """Base class of detectors that score a row by how it is reconstructed.
 
     A subclass has the parameters `error`, `threshold` and `contamination`; its `fit` leaves a
     `_scorer` and sets the offset by `_set_offset`.
@@ -148,6 +160,9 @@ class ReconstructionErrorDetector(DocumentationLinkMixin, OffsetMixin, OutlierMi
     def reconstruction_error(self, X: ArrayLike, per_feature: bool = False) -> np.ndarray:
         """Return how badly each row, or each feature of each row, is reconstructed.
 
+        That is minus the score, unless the error of a row is the combined one: then it is the mean
+        squared error, a part of the score only.
+
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
@@ -160,10 +175,77 @@ class ReconstructionErrorDetector(DocumentationLinkMixin, OffsetMixin, OutlierMi
         errors : ndarray of shape (n_samples,) or (n_samples, n_features), float64
         """
         X = self._checked_rows(X)
-        return self._scorer.feature_errors(X) if per_feature else self._scorer.row_errors(X)
+        return self._scorer.reconstruction_errors(X, per_feature)
+
+    def feature_errors(self, X: ArrayLike) -> np.ndarray:
+        """Return how much each feature adds to the error of each row.
+
+        Of the combined error, the parts "reconstruction" and "memory" are those of the feature
+        itself. The part "latent" belongs to no feature; it is shared among all in proportion to the
+        square of what the reconstruction of the row differs from that of the mean code.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows to judge.
+
+        Returns
+        -------
+        errors : ndarray of shape (n_samples, n_features), float64
+            The mean over the features is minus `score_samples`.
+        """
+        X = self._checked_rows(X)
+        return self._scorer.feature_errors(X)
+
+    @available_if(_has_combined_error)
+    def error_parts(self, X: ArrayLike) -> "DataFrame":
+        """Return the three parts of the combined error of each row.
+
+        Each is relative to its mean over the training rows, so that 1 is usual, 0.5 for "latent",
+        which counts half.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows to judge.
+
+        Returns
+        -------
+        parts : pandas.DataFrame
+            One row per row of X, with its index, in these columns, whose sum is minus
+            `score_samples`:
+
+            - `reconstruction`: the squared error of the reconstruction.
+            - `memory`: the squared difference from what the network makes of the nearest code of a
+              training row that it has kept.
+            - `latent`: the squared Mahalanobis distance of the code from those of the training
+              rows.
+        """
+        import pandas as pd
+
+        parts = self._scorer.parts(self._checked_rows(X))
+        return pd.DataFrame(parts, index=getattr(X, "index", None), columns=list(PARTS))
+
+    @available_if(_has_combined_error)
+    def nearest_known(self, X: ArrayLike) -> np.ndarray:
+        """Return, for each row, the most similar normal row that the network knows.
+
+        It is what the network makes of the nearest code of a training row that it has kept; of
+        several members, the mean.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows to compare.
+
+        Returns
+        -------
+        X_known : ndarray of shape (n_samples, n_features)
+        """
+        return self._scorer.nearest(self._checked_rows(X))
 
     def score_samples(self, X: ArrayLike) -> np.ndarray:
-        """Return minus the reconstruction error of each row: the higher, the more normal.
+        """Return minus the error of each row: the higher, the more normal.
 
         Parameters
         ----------
@@ -174,7 +256,8 @@ class ReconstructionErrorDetector(DocumentationLinkMixin, OffsetMixin, OutlierMi
         -------
         scores : ndarray of shape (n_samples,), float64
         """
-        return -self.reconstruction_error(X)
+        X = self._checked_rows(X)
+        return -self._scorer.row_errors(X)
 
     @property
     def feature_errors_(self) -> np.ndarray:

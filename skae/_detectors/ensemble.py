@@ -1,39 +1,49 @@
 """Several autoencoders, trained together in one graph, their errors averaged."""
 
 from collections.abc import Callable, Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skae._detectors.base import error_constraints
+from skae._detectors.calibration import MIN_ROWS, all_rows, left_out_by_members
 from skae._detectors.trained import NETWORK_CONSTRAINTS, NetworkDetector
 from skae._engines.keras.blueprints import BuiltInBlueprint
 from skae._engines.options import Layout
 from skae._network.architectures import DENSE_MEMBERS
+from skae._network.feeding import fits_at_once
 from skae._sklearn_compat import Interval
+from skae.thresholds import needs_unseen_rows
 
 if TYPE_CHECKING:
     import keras
 
+# Fewer would each miss too many of the rows.
+_MIN_MEMBERS = 3
+
 
 class AutoencoderEnsembleOutlierDetector(NetworkDetector):
-    """Outlier detector that averages the reconstruction errors of several autoencoders.
+    """Outlier detector that averages the errors of several autoencoders.
 
-    One network may happen to reconstruct an outlier well; several that differ in their initial
-    weights and in the order in which they see the rows seldom do so together [1]_. They are dense
+    One network may happen to reconstruct an outlier well; several that differ in the size of their
+    code, in their initial weights and in the rows they see seldom do so together [1]_. By default
+    one of four is trained without the rows that it reconstructs worst, in case there are outliers
+    among them. They are dense
     and trained in one graph, which takes far less time than one after the other. There is no
     common latent space: each member has its own.
 
     Parameters
     ----------
-    n_estimators : int, default=5
+    n_estimators : int, default=4
         Number of autoencoders.
     hidden_layer_sizes : "auto", int or sequence of int, default="auto"
         Units of each member's encoder. Its decoder has them in reverse order. "auto" is `(128,
         64)`.
-    latent_dim : int, default=6
-        Size of the latent code: the smaller, the less the network can reconstruct.
+    latent_dim : int or sequence of int, default=(6, 12, 24, 6)
+        Size of the latent code: the smaller, the less a network can reconstruct. A sequence is one
+        size for each member, used again and again if there are more members.
     activation : str or callable, default="mish"
         Activation of the hidden layers, by Keras' name.
     latent_activation : str, callable or None, default="linear"
@@ -51,14 +61,19 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
         Standard deviation, in the units of X, of the Gaussian noise added to the inputs in training
         but not to the target: a denoising autoencoder [2]_. "auto" is a tenth of the features' mean
         standard deviation, and zero with `dropout`.
-    loss : str, callable or keras.losses.Loss, default="mse"
-        What training minimizes, by Keras' name. "msle" refuses negative values in X.
-    error : {"mse", "mae", "msle", "standardized", "mahalanobis"} or callable, default="mse"
-        What a row is scored by. "standardized" divides each feature's squared residual by its
-        typical size; "mahalanobis" also accounts for correlated residuals. Both learn from the rows
-        that set the offset, and expect scaled data. A callable is called with X and its
-        reconstruction and returns the error of each feature of each row; their mean is the error of
-        the row.
+    loss : str, callable or keras.losses.Loss, default="auto"
+        What training minimizes, by Keras' name. "msle" refuses negative values in X. "auto" is
+        log(1 + e) for a row whose mean squared error is e times the squared mean deviation of the
+        features, so that rows far off pull less.
+    error : {"auto", "combined", "mse", "mae", "msle", "standardized", "mahalanobis"} or callable, \
+            default="auto"
+        What a row is scored by. "combined" adds how badly the row is reconstructed, how unlike it
+        is to the known row with the nearest code [3]_, and how far its code lies from the others
+        [4]_; `error_parts` returns them. "auto" is "combined". "standardized" divides each
+        feature's squared residual by its typical size; "mahalanobis" also accounts for correlated
+        residuals. Both learn from the training rows, and expect scaled data. A callable is called
+        with X and its reconstruction and returns the error of each feature of each row; their mean
+        is the error of the row.
     metrics : sequence of (str, callable or keras.metrics.Metric) or None, default=None
         What else `history_` records.
     optimizer : str or keras.optimizers.Optimizer, default="adam"
@@ -74,10 +89,11 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
         2 and at most 200 epochs.
     batch_size : int, default=64
         Rows per gradient step, different ones for each member.
-    trim_fraction : float or "auto", default=0.0
+    trim_fraction : float, "auto" or sequence of float, default=(0.0, 0.0, 0.0, 0.5)
         Share of each batch, in [0, 0.5], left out of its loss: the rows reconstructed worst. For
-        training data with outliers in it. "auto" is 0.3, for when you do not know whether there are
-        any: it finds many more if there are, and slightly fewer if not.
+        training data with outliers in it. A sequence is one share for each member, used again and
+        again if there are more members. "auto" is 0.5 for each, for when you know that there are
+        outliers.
     validation_fraction : float, default=0.0
         Share of the rows, in [0, 1), held out of training for the validation curves, early stopping
         and the threshold.
@@ -89,10 +105,14 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
     tol : float, default=0.0
         The least improvement that counts, in the unit of the loss.
     threshold : str, float or rule, default="auto"
-        The rule of :mod:`skae.thresholds` that sets the offset from the errors of the held-out
-        rows, or of the training rows if none are held out, or its short name: "mean_std" (the same
-        as "auto"), "quantile", "median_mad", "iqr", "fpr" or "pot". A float is the threshold of the
-        error itself.
+        The rule of :mod:`skae.thresholds` that sets the offset, or its short name: "mean_std",
+        "quantile", "median_mad", "iqr", "fpr" or "pot". A float is the threshold of the error
+        itself. "auto" is `FalsePositiveRate(0.05, confidence=None)`: of new normal rows like the
+        training rows, 5 % are flagged on average, fewer if there are outliers among the training
+        rows. It and "fpr" use errors of rows not trained on: each member leaves out about a quarter
+        of the rows, each row being left out by some; if `validation_fraction` holds rows out, or
+        there are fewer than 3 members, as :class:`skae.AutoencoderOutlierDetector` does. The other
+        rules use the errors of the held-out rows, or of the training rows if none are held out.
     contamination : float or "auto", default="auto"
         Share of outliers among the rows given to `fit`, in (0, 0.5]: the offset is that quantile of
         all their scores. "auto" leaves the offset to `threshold`.
@@ -120,6 +140,13 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
     member_weights_ : ndarray of shape (n_estimators,)
         Factors that bring the members' errors to a common scale, on which each member has the same
         mean error over the rows that set the offset.
+    estimators_samples_ : list of ndarray of int
+        The positions of the rows that each member was trained on, where members leave out rows.
+    oob_score_samples_ : ndarray of shape (n_samples,)
+        The score of each training row by the members that left it out, where members leave out
+        rows. Rows of weight zero are not among them.
+    error_ : str or callable
+        What rows are scored by: `error`, or what "auto" stands for.
     history_ : dict of list of float
         Loss and metrics of each epoch, averaged over the members.
     offset_ : float
@@ -147,6 +174,10 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
            SDM 2017.
     .. [2] Vincent, Larochelle, Bengio, Manzagol (2008). Extracting and composing robust features
            with denoising autoencoders. ICML 2008.
+    .. [3] Gong, Liu, Le, Saha, Mansour, Venkatesh, van den Hengel (2019). Memorizing normality to
+           detect anomaly: memory-augmented deep autoencoder. ICCV 2019.
+    .. [4] Denouden, Salay, Czarnecki, Abdelzad, Phan, Vernekar (2018). Improving reconstruction
+           autoencoder out-of-distribution detection with Mahalanobis distance. arXiv:1812.02765.
 
     Examples
     --------
@@ -165,14 +196,17 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
     _parameter_constraints: dict = {
         **NETWORK_CONSTRAINTS,
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
+        "error": error_constraints({"auto"}),
+        "latent_dim": [*NETWORK_CONSTRAINTS["latent_dim"], tuple, list, np.ndarray],
+        "trim_fraction": [*NETWORK_CONSTRAINTS["trim_fraction"], tuple, list, np.ndarray],
     }
 
     def __init__(
         self,
-        n_estimators: int = 5,
+        n_estimators: int = 4,
         *,
         hidden_layer_sizes: str | int | Sequence[int] = "auto",
-        latent_dim: int = 6,
+        latent_dim: int | Sequence[int] = (6, 12, 24, 6),
         activation: str | Callable = "mish",
         latent_activation: str | Callable | None = "linear",
         output_activation: str | Callable | None = "auto",
@@ -180,14 +214,14 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
         l2: float = 0.0,
         latent_l1: float = 0.0,
         noise: float | str = "auto",
-        loss: str | Callable = "mse",
-        error: str | Callable = "mse",
+        loss: str | Callable = "auto",
+        error: str | Callable = "auto",
         metrics: Sequence | None = None,
         optimizer: "str | keras.optimizers.Optimizer" = "adam",
         learning_rate: float | str = "auto",
         epochs: int | str = "auto",
         batch_size: int = 64,
-        trim_fraction: float | str = 0.0,
+        trim_fraction: float | str | Sequence[float] = (0.0, 0.0, 0.0, 0.5),
         validation_fraction: float = 0.0,
         early_stopping: bool = False,
         n_iter_no_change: int = 10,
@@ -251,6 +285,58 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
         if not hasattr(self, "_scorer"):
             raise AttributeError("This detector has no member_weights_ yet: call fit first.")
         return self._scorer.member_weights
+
+    @property
+    def estimators_samples_(self) -> list[np.ndarray]:
+        """The positions of the rows that each member was trained on."""
+        left_out = vars(self).get("_left_out")
+        if left_out is None:
+            raise AttributeError(
+                "This detector has no estimators_samples_: it has them once it is fitted with "
+                f"threshold='auto' or 'fpr', on {MIN_ROWS} rows or more, with {_MIN_MEMBERS} "
+                "members or more and validation_fraction=0."
+            )
+        return [np.flatnonzero(~member) for member in left_out.T]
+
+    def _learn_errors(self, network, X, sample_weight, calibration, random):
+        errors = super()._learn_errors(network, X, sample_weight, calibration, random)
+        self._left_out = calibration.left_out
+        vars(self).pop("oob_score_samples_", None)
+        if calibration.left_out is not None:
+            self.oob_score_samples_ = -errors
+        return errors
+
+    def _is_dense(self):
+        return True
+
+    def _calibration(self, rule, X, random):
+        spares = needs_unseen_rows(rule) and not self.validation_fraction
+        few = self.n_estimators < _MIN_MEMBERS or len(X) < MIN_ROWS or not fits_at_once(*X.shape)
+        if few or not spares:
+            return super()._calibration(rule, X, random)
+        left_out = left_out_by_members(len(X), self.n_estimators, random)
+        return all_rows(len(X))._replace(left_out=left_out)
+
+    def _latent_dim(self):
+        given = self.latent_dim
+        if isinstance(given, Integral):
+            return int(given)
+        if not len(given) or not all(isinstance(each, Integral) and each > 0 for each in given):
+            raise ValueError(
+                f"latent_dim must be a positive integer, or one for each member; got {given!r}."
+            )
+        return tuple(int(size) for size in given)
+
+    def _trims(self):
+        given = self.trim_fraction
+        if isinstance(given, (str, Real)):
+            return (given,)
+        if not len(given) or not all(isinstance(each, Real) and 0 <= each <= 0.5 for each in given):
+            raise ValueError(
+                "trim_fraction must be 'auto', a number in [0, 0.5], or such a number for each "
+                f"member; got {given!r}."
+            )
+        return tuple(given)
 
     def _layout(self, n_features):
         return Layout((n_features,), self.n_estimators)

@@ -8,6 +8,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import clone, is_classifier, is_clusterer, is_outlier_detector, is_regressor
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 
 from skae._detectors.base import (
@@ -15,6 +17,7 @@ from skae._detectors.base import (
     ReconstructionErrorDetector,
     unchanged_on_failure,
 )
+from skae._detectors.calibration import all_rows, unseen_rows
 from skae._detectors.checks import warn_if_nothing_varies
 from skae._detectors.keras_parameters import (
     checked_unpack,
@@ -29,8 +32,9 @@ from skae._engines.keras.loading import is_keras_model
 from skae._engines.keras.settings import Settings
 from skae._engines.keras.states import HOW_TO_KEEP_STATE, computes_alike
 from skae._engines.options import Layout
-from skae._network.scorer import Scorer
-from skae._sklearn_compat import _fit_context, routing_enabled
+from skae._network.scorer import COMBINED, Scorer
+from skae._sklearn_compat import _check_method_params, _fit_context, routing_enabled
+from skae.thresholds import needs_unseen_rows
 
 
 class ReconstructionOutlierDetector(ReconstructionErrorDetector):
@@ -48,19 +52,29 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
         it has when `fit` is called. It is unpickled uncompiled, with the weights and adapted
         statistics behind the scores, and pickled only if it can be unpickled: classes of your own
         must be registered (`keras.saving.register_keras_serializable`).
-    error : {"mse", "mae", "msle", "standardized", "mahalanobis"} or callable, default="mse"
-        What a row is scored by. "standardized" divides each feature's squared residual by its
-        typical size; "mahalanobis" also accounts for correlated residuals. Both learn from the rows
-        that set the offset, and expect scaled data. A callable is called with X and its
-        reconstruction and returns the error of each feature of each row; their mean is the error of
-        the row.
+    error : {"mse", "combined", "mae", "msle", "standardized", "mahalanobis"} or callable, \
+            default="mse"
+        What a row is scored by. "combined" adds how badly the row is reconstructed, how unlike it
+        is to the known row with the nearest code, and how far its code lies from the others;
+        `error_parts` returns them. Only transformers have codes. "standardized" divides each
+        feature's squared residual by its typical size; "mahalanobis" also accounts for correlated
+        residuals. Both learn from the training rows, and expect scaled data. A callable is called
+        with X and its reconstruction and returns the error of each feature of each row; their mean
+        is the error of the row.
     threshold : str, float or rule, default="auto"
-        The rule of :mod:`skae.thresholds` that sets the offset from the errors of the rows given to
-        `fit`, or its short name: "mean_std" (the same as "auto"), "quantile", "median_mad", "iqr",
-        "fpr" or "pot". A float is the threshold of the error itself.
+        The rule of :mod:`skae.thresholds` that sets the offset, or its short name: "mean_std",
+        "quantile", "median_mad", "iqr", "fpr" or "pot". A float is the threshold of the error
+        itself. "auto" is `FalsePositiveRate(0.05, confidence=None)`: of new normal rows like the
+        training rows, 5 % are flagged on average, fewer if there are outliers among the training
+        rows. It and "fpr" use errors of rows not fitted on: a tenth of 1,000 rows or more; of
+        fewer, the errors come from a clone that is fitted on a part of them before the one that is
+        kept, and below 20 rows, with a warning, from the rows fitted on. The other rules, and all
+        of them for a trained model, use the errors of the rows given to `fit`.
     contamination : float or "auto", default="auto"
         Share of outliers among the rows given to `fit`, in (0, 0.5]: the offset is that quantile of
         all their scores. "auto" leaves the offset to `threshold`.
+    random_state : int, RandomState instance or None, default=None
+        Determines which rows set the threshold, and which codes the combined error keeps.
 
     Attributes
     ----------
@@ -92,7 +106,11 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
     array([-1, -1, -1])
     """
 
-    _parameter_constraints: dict = {"estimator": "no_validation", **DECISION_CONSTRAINTS}
+    _parameter_constraints: dict = {
+        "estimator": "no_validation",
+        **DECISION_CONSTRAINTS,
+        "random_state": ["random_state"],
+    }
 
     def __init__(
         self,
@@ -101,11 +119,13 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
         error: str | Callable = "mse",
         threshold: Any = "auto",
         contamination: float | str = "auto",
+        random_state: int | np.random.RandomState | None = None,
     ):
         self.estimator = estimator
         self.error = error
         self.threshold = threshold
         self.contamination = contamination
+        self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: ArrayLike, y: object = None, **fit_params: Any) -> Self:
@@ -136,6 +156,12 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
         with unchanged_on_failure(self):
             rule = self._checked_rule()
             kind = _kind(self.estimator)
+            if self.error == COMBINED and kind != "transformer":
+                raise ValueError(
+                    f"error={COMBINED!r} compares latent codes, and is there for transformers with "
+                    f"inverse_transform; {type(self.estimator).__name__} shows none. Give "
+                    "error='mse'."
+                )
             dtype = np.float32 if kind == "network" else [np.float64, np.float32]
             original = X
             X = self._validated(X, dtype=dtype, ensure_min_samples=2, reset=True)
@@ -144,13 +170,39 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
                 warn_if_nothing_varies(original, X, names, is_trained=True)
             if routing_enabled():
                 fit_params = process_routing(self, "fit", **fit_params).estimator.fit
-            self.estimator_ = _fitted(self.estimator, kind, X, fit_params)
-            model = _MODELS[kind](self.estimator_, X)
-            self._scorer = Scorer(model, self.error)
-            errors = self._scorer.fit(X)
-            self._check_finite(errors)
-            self.offset_ = self._offset(rule, errors)
+            random = check_random_state(self.random_state)
+            calibration = self._calibration(rule, kind, len(X), random)
+            errors = None
+            if calibration.refits:
+                errors = self._fit_on(X, kind, calibration, fit_params, random)
+                calibration = all_rows(len(X))
+            found = self._fit_on(X, kind, calibration, fit_params, random)
+            if rule is None:
+                errors = self._scorer.row_errors(X)
+            self.offset_ = self._offset(rule, found if errors is None else errors)
         return self
+
+    def _calibration(self, rule, kind, n_samples, random):
+        """Return which rows to fit on, and which ones set the threshold."""
+        # What is fitted already has seen none of them, as far as can be known.
+        is_fitted = kind == "network" or isinstance(self.estimator, FrozenEstimator)
+        if is_fitted or not needs_unseen_rows(rule):
+            return all_rows(n_samples)
+        return unseen_rows(rule, n_samples, random, can_refit=True)
+
+    def _fit_on(self, X, kind, calibration, fit_params, random):
+        """Fit the model on some rows, and return the errors of those that set the threshold."""
+        train_rows, held_out = calibration.train_rows, calibration.held_out
+        is_whole = not len(held_out)
+        train = X if is_whole else X[train_rows]
+        if not is_whole:
+            fit_params = _check_method_params(X, fit_params, train_rows)
+        self.estimator_ = _fitted(self.estimator, kind, train, fit_params)
+        self._scorer = Scorer(_MODELS[kind](self.estimator_, train), self.error)
+        calibrating = None if is_whole else X[held_out]
+        errors = self._scorer.fit(train, calibration=calibrating, random=random)
+        self._check_finite(errors)
+        return errors
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Return how metadata is passed on to the model.
@@ -208,6 +260,7 @@ class _FittedModel:
     """
 
     batching = (8192, 1)
+    n_members = None
 
     def __init__(self, estimator, X):
         self.estimator = estimator
@@ -242,6 +295,15 @@ class _Regressor(_FittedModel):
 class _Transformer(_FittedModel):
     def _reconstruction(self, X):
         return self.estimator.inverse_transform(self.estimator.transform(X))
+
+    def encode_and_reconstruct(self, X):
+        """Return the code and the reconstruction of each row."""
+        codes = np.asarray(self.estimator.transform(X.copy()))
+        return codes.reshape(len(X), -1), self.reconstruct(X)
+
+    def decode(self, codes):
+        """Return the row that belongs to each code."""
+        return np.asarray(self.estimator.inverse_transform(codes))
 
 
 class _TrainedNetwork(_FittedModel):

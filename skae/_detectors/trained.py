@@ -14,10 +14,10 @@ from skae._detectors.base import (
     ReconstructionErrorDetector,
     unchanged_on_failure,
 )
+from skae._detectors.calibration import all_rows, drawn, unseen_rows
 from skae._detectors.checks import (
     check_learning_rate,
     check_noise,
-    check_weights_of_training,
     checked_weights,
     warn_if_nothing_varies,
 )
@@ -31,11 +31,11 @@ from skae._detectors.keras_parameters import (
 )
 from skae._detectors.losses import UNIT_INTERVAL, check_loss
 from skae._engines.keras.training import train_network
-from skae._engines.options import Layout, Sizes, TrainingOptions
+from skae._engines.options import Layout, Sizes, TrainingOptions, member_sizes
 from skae._network.diagnosis import warn_if_useless
 from skae._network.feeding import Feed, RowSubset
 from skae._network.network import Network, join_histories
-from skae._network.scorer import Scorer, evenly_spaced, in_batches
+from skae._network.scorer import COMBINED, Scorer, evenly_spaced, in_batches
 from skae._sklearn_compat import (
     HasMethods,
     Interval,
@@ -43,6 +43,7 @@ from skae._sklearn_compat import (
     _fit_context,
 )
 from skae._warnings import warn
+from skae.thresholds import needs_unseen_rows
 
 if TYPE_CHECKING:
     import keras
@@ -82,7 +83,7 @@ NETWORK_CONSTRAINTS = {
     "verbose": ["verbose"],
 }
 
-_AUTO_TRIM = 0.3
+_AUTO_TRIM = 0.5
 _AUTO_NOISE = 0.1
 
 
@@ -103,6 +104,7 @@ class Extent(NamedTuple):
 class NetworkDetector(ReconstructionErrorDetector):
     """Base class of detectors that train a network of their own."""
 
+    error_: Any
     history_: dict[str, list[float]]
     n_iter_: int
     output_activation_: Any
@@ -164,10 +166,16 @@ class NetworkDetector(ReconstructionErrorDetector):
             self._check_parameters()
             X, X_val, sample_weight = self._checked_data(X, X_val, sample_weight)
             random = check_random_state(self.random_state)
-            train_rows, held_out = self._split(len(X), random)
-            check_weights_of_training(sample_weight, train_rows)
-            network = self._trained_network(X, X_val, sample_weight, train_rows, held_out, random)
-            self._set_offset(rule, network, X, held_out if len(held_out) else train_rows)
+            calibration = self._calibration(rule, X, random)
+            errors = None
+            if calibration.refits:
+                errors = self._errors_of_held_out(X, X_val, sample_weight, calibration, random)
+                calibration = all_rows(len(X))
+            network = self._trained_network(X, X_val, sample_weight, calibration, random)
+            found = self._learn_errors(network, X, sample_weight, calibration, random)
+            if rule is None:
+                errors = self._scorer.row_errors(X)
+            self.offset_ = self._offset(rule, found if errors is None else errors)
         return self
 
     @property
@@ -205,14 +213,15 @@ class NetworkDetector(ReconstructionErrorDetector):
             )
         original = X
         X = self._validated_rows(X, reset=True, ensure_min_samples=2)
+        if sample_weight is not None:
+            X, sample_weight = _with_a_weight(X, checked_weights(sample_weight, X))
         warn_if_nothing_varies(original, X, getattr(self, "feature_names_in_", None))
         laid_out = X.reshape(len(X), *self._layout(X.shape[1]).input_shape)
-        check_loss(self.loss, laid_out, self.error, self._known_output_activation())
+        loss = "mse" if self.loss == "auto" else self.loss
+        check_loss(loss, laid_out, self.error, self._known_output_activation())
         if X_val is not None:
             X_val = self._validated_rows(X_val)
             _warn_if_scaled_differently(X, X_val)
-        if sample_weight is not None:
-            sample_weight = checked_weights(sample_weight, X)
         return X, X_val, sample_weight
 
     def _known_output_activation(self):
@@ -235,36 +244,50 @@ class NetworkDetector(ReconstructionErrorDetector):
         dtype = "numeric" if is_on_disk(X) else np.float32
         return self._validated(X, reset=reset, dtype=dtype, **kwargs)
 
-    def _split(self, n_samples, random):
-        """Return the rows to train on and the rows held out."""
-        if not self.validation_fraction:
-            return np.arange(n_samples), np.arange(0)
-        n_held_out = max(1, round(self.validation_fraction * n_samples))
-        if n_held_out >= n_samples:
-            raise ValueError(
-                f"validation_fraction={self.validation_fraction} leaves none of the {n_samples} "
-                "rows to train on."
-            )
-        order = random.permutation(n_samples)
-        return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
+    def _calibration(self, rule, X, random):
+        """Return which rows to train on, and which ones set the threshold."""
+        n_samples = len(X)
+        if self.validation_fraction:
+            n_held_out = max(1, round(self.validation_fraction * n_samples))
+            if n_held_out >= n_samples:
+                raise ValueError(
+                    f"validation_fraction={self.validation_fraction} leaves none of the "
+                    f"{n_samples} rows to train on."
+                )
+            return drawn(n_held_out, n_samples, random)
+        if not needs_unseen_rows(rule):
+            return all_rows(n_samples)
+        # A callback is to hear one training, and may steer it.
+        can_refit = not self.callbacks and not self._resumes
+        return unseen_rows(rule, n_samples, random, can_refit)
 
-    def _trained_network(self, X, X_val, sample_weight, train_rows, held_out, random):
+    def _errors_of_held_out(self, X, X_val, sample_weight, calibration, random):
+        """Return the errors of rows held out from a network that is trained for that only."""
+        network = self._trained_network(X, X_val, sample_weight, calibration, random)
+        self._learn_errors(network, X, sample_weight, calibration, random)
+        return self._scorer.row_errors(RowSubset(X, calibration.held_out))
+
+    @property
+    def _resumes(self):
+        return self.warm_start and hasattr(self, "_scorer")
+
+    def _trained_network(self, X, X_val, sample_weight, calibration, random):
         """Return a network, new or the present one, after training; keep the history."""
         layout, extent = self._layout(X.shape[1]), Extent.of(X)
-        resumes = self.warm_start and hasattr(self, "_scorer")
+        resumes = self._resumes
         if resumes:
             self._check_resumes(layout)
         seed = int(random.randint(2**31 - 1))
         blueprint = self._network.blueprint if resumes else self._blueprint(extent, layout, seed)
         feed_val = None
-        if len(held_out):
-            feed_val = Feed(X, layout, held_out)
+        if self.validation_fraction:
+            feed_val = Feed(X, layout, calibration.held_out)
         elif X_val is not None:
             feed_val = Feed(X_val, layout)
         trained = train_network(
             blueprint,
             layout,
-            Feed(X, layout, train_rows, sample_weight),
+            Feed(X, layout, calibration.train_rows, sample_weight, calibration.left_out),
             self._training_options(extent),
             feed_val=feed_val,
             seeds=(seed, int(random.randint(2**31 - 1))),
@@ -291,11 +314,14 @@ class NetworkDetector(ReconstructionErrorDetector):
             **{name: getattr(self, name) for name in names},
             # Keras takes no numbers of NumPy, which searches over arrays give.
             **{name: float(getattr(self, name)) for name in ("dropout", "l2", "latent_l1")},
-            latent_dim=int(self.latent_dim),
+            latent_dim=self._latent_dim(),
             hidden_layer_sizes=_layer_sizes(self.hidden_layer_sizes, auto_sizes),
             output_activation=self.output_activation_,
             **others,
         )
+
+    def _latent_dim(self):
+        return int(self.latent_dim)
 
     def _chosen_output_activation(self, extent):
         low, high = UNIT_INTERVAL
@@ -317,14 +343,15 @@ class NetworkDetector(ReconstructionErrorDetector):
         noise = self._chosen_noise(extent)
         check_noise(noise, max(abs(extent.minimum), abs(extent.maximum)))
         return TrainingOptions(
-            loss=self.loss,
+            loss=self._chosen_loss(),
             metrics=tuple(self.metrics or ()),
             optimizer=self.optimizer,
             learning_rate=_plain(self.learning_rate),
             epochs=self.epochs,
             batch_size=self.batch_size,
-            trim_fraction=_AUTO_TRIM if self.trim_fraction == "auto" else self.trim_fraction,
+            trim_fraction=self._trim_fractions(),
             noise=noise,
+            usual_variance=extent.mean_deviation**2 or 1.0,
             early_stopping=self.early_stopping,
             n_iter_no_change=self.n_iter_no_change,
             tol=self.tol,
@@ -333,13 +360,41 @@ class NetworkDetector(ReconstructionErrorDetector):
             label=type(self).__name__,
         )
 
-    def _set_offset(self, rule, network, X, calibration):
-        """Set the offset from the errors of the rows that the rule, or contamination, looks at."""
-        rows = X if rule is None or len(calibration) == len(X) else RowSubset(X, calibration)
-        self._scorer = Scorer(network, self.error)
-        errors = self._scorer.fit(rows)
-        self.offset_ = self._offset(rule, errors)
-        warn_if_useless(self._scorer, rows, errors)
+    def _learn_errors(self, network, X, sample_weight, calibration, random):
+        """Learn what errors are usual, and return those of the rows that set the threshold."""
+        train_rows, held_out = calibration.train_rows, calibration.held_out
+        self.error_ = self._chosen_error()
+        self._scorer = Scorer(network, self.error_)
+        errors = self._scorer.fit(
+            RowSubset(X, train_rows) if len(held_out) else X,
+            sample_weight=None if sample_weight is None else sample_weight[train_rows],
+            calibration=RowSubset(X, held_out) if len(held_out) else None,
+            left_out=calibration.left_out,
+            trim_fractions=self._trim_fractions(),
+            random=random,
+        )
+        warn_if_useless(self._scorer, RowSubset(X, held_out) if len(held_out) else X)
+        return errors
+
+    def _chosen_error(self):
+        if self.error != "auto":
+            return self.error
+        return COMBINED if self._is_dense() else "mse"
+
+    def _chosen_loss(self):
+        return "mse" if self.loss == "auto" and not self._is_dense() else self.loss
+
+    @abstractmethod
+    def _is_dense(self) -> bool:
+        """Tell whether the network is one of skae's own dense autoencoders, or several."""
+
+    def _trim_fractions(self):
+        """Return the share to trim for each member."""
+        shares = tuple(_AUTO_TRIM if each == "auto" else float(each) for each in self._trims())
+        return member_sizes(shares, getattr(self, "n_estimators", 1))
+
+    def _trims(self):
+        return (self.trim_fraction,)
 
     def _about_infinite_errors(self):
         if callable(self.error):
@@ -378,6 +433,19 @@ class NetworkDetector(ReconstructionErrorDetector):
 def _plain(value):
     """Return a number of NumPy as Python's, which is all that Keras takes."""
     return value.item() if isinstance(value, np.generic) else value
+
+
+def _with_a_weight(X, sample_weight):
+    """Return the rows that have a weight, and their weights: the others are as if not given."""
+    has_weight = sample_weight > 0
+    if has_weight.all():
+        return X, sample_weight
+    if np.count_nonzero(has_weight) < 2:
+        raise ValueError(
+            f"sample_weight is zero for all but one of the {len(X)} rows, which is too few to "
+            "learn from: give more rows a weight."
+        )
+    return X[has_weight], sample_weight[has_weight]
 
 
 def is_on_disk(X):

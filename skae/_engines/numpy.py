@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from skae._engines.options import code_mask, member_sizes
 from skae._products import matmul_by_rows
 
 # Rows computed at a time: their values stay in the processor's cache.
@@ -56,6 +57,11 @@ class Forward:
     def reconstruct(self, X):
         """Return the reconstruction of each row, by each member if there are several."""
         return self.decode(self.encode(X))
+
+    def encode_and_reconstruct(self, X):
+        """Return the latent code and the reconstruction of each row."""
+        codes = self.encode(X)
+        return codes, self.decode(codes)
 
     def encode(self, X):
         """Return the latent code of each row."""
@@ -185,7 +191,11 @@ def _members_forward(blueprint, remaining):
     names = [sizes.activation] * n_hidden
     names = [*names, sizes.latent_activation, *names, sizes.output_activation]
     layers = [_dense(next(remaining), next(remaining), name) for name in names]
-    encode, decode = _chained(layers[: n_hidden + 1]), _chained(layers[n_hidden + 1 :])
+    latent_dims = member_sizes(sizes.latent_dim, blueprint.layout.n_members)
+    if len(set(latent_dims)) > 1:
+        mask = code_mask(latent_dims)[:, None, :]
+        layers.insert(n_hidden + 1, lambda codes: np.multiply(codes, mask, out=codes))
+    encode, decode = _chained(layers[: -n_hidden - 1]), _chained(layers[-n_hidden - 1 :])
     return Forward(
         lambda rows: encode(rows[:, None, None, :])[:, :, 0, :],
         lambda codes: decode(codes[:, :, None, :])[:, :, 0, :],

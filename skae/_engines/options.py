@@ -37,7 +37,7 @@ class Sizes:
     """The settings of the built-in architectures, named like the detector's parameters."""
 
     hidden_layer_sizes: tuple[int, ...]
-    latent_dim: int
+    latent_dim: int | tuple[int, ...]
     activation: str | Callable
     latent_activation: str | Callable | None
     output_activation: str | Callable | None
@@ -54,7 +54,10 @@ class Sizes:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
-    """How to train, named like the detector's parameters."""
+    """How to train, named like the detector's parameters.
+
+    The loss "auto" counts the squared error of a row in units of `usual_variance`.
+    """
 
     loss: Any
     metrics: tuple
@@ -62,8 +65,9 @@ class TrainingOptions:
     learning_rate: float | str
     epochs: int | str
     batch_size: int
-    trim_fraction: float
+    trim_fraction: tuple[float, ...]
     noise: float
+    usual_variance: float
     early_stopping: bool
     n_iter_no_change: int
     tol: float
@@ -91,3 +95,14 @@ class TrainingOptions:
 def n_batches(n_samples: int, batch_size: int) -> int:
     """Return the number of batches for a number of rows; the last one may be smaller."""
     return -(-n_samples // batch_size)
+
+
+def member_sizes(given: Any, n_members: int) -> tuple:
+    """Return a value for each member: the same for all, or those given, again and again."""
+    values = given if isinstance(given, tuple) else (given,)
+    return tuple(values[member % len(values)] for member in range(n_members))
+
+
+def code_mask(latent_dims: tuple[int, ...]) -> np.ndarray:
+    """Return an array of shape (n_members, longest code): one where a member has a code."""
+    return (np.arange(max(latent_dims)) < np.array(latent_dims)[:, None]).astype(np.float32)

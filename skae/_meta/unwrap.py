@@ -11,7 +11,9 @@ def error_name(estimator):
     _, detector = split_pipeline(estimator)
     if not hasattr(detector, "reconstruction_error"):
         return f"error (minus score_samples of {type(detector).__name__})"
-    measure = getattr(detector, "error", None)
+    measure = getattr(detector, "error_", getattr(detector, "error", None))
+    if measure == "combined":
+        return "combined error"
     return (
         f"reconstruction error ({measure})" if isinstance(measure, str) else "reconstruction error"
     )

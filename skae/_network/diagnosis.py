@@ -3,14 +3,14 @@
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from skae._network.scorer import evenly_spaced
 from skae._warnings import warn
 
-_MAX_ROWS = 4096
 _LEARNED_RATIO = 0.5
 _ADVICE = "Try more epochs, another learning_rate, or scaled data."
 
 
-def warn_if_useless(scorer, X, errors):
+def warn_if_useless(scorer, X):
     """Warn about a network that does no better than the mean, or whose latent layer is dead.
 
     Parameters
@@ -18,13 +18,11 @@ def warn_if_useless(scorer, X, errors):
     scorer : Scorer
         With the trained network.
     X : ndarray of shape (n_samples, n_features)
-        Rows that it reconstructs with these `errors`.
-    errors : ndarray of shape (n_samples,)
-        As the scorer finds them.
+        Rows that set the offset.
     """
-    rows = slice(None, None, 1 + len(X) // _MAX_ROWS)
     network = scorer.model
-    X, error = X[rows].astype(network.dtype, copy=False), errors[rows].mean()
+    X = evenly_spaced(X).astype(network.dtype, copy=False)
+    error = scorer.reconstruction_errors(X).mean()
     mean = np.tile(X.mean(axis=0, dtype=np.float64), (len(X), 1))
     error_of_mean = scorer.errors_of(X, mean).mean()
     if error_of_mean == 0:

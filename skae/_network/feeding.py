@@ -8,6 +8,11 @@ _BYTES_PER_CHUNK = 32 * 2**20
 _BYTES_PER_BLOCK = 2**20
 
 
+def fits_at_once(n_samples, n_features):
+    """Tell whether rows are few enough to be held as one tensor."""
+    return 4 * n_samples * n_features <= MAX_BYTES_AT_ONCE
+
+
 class RowSubset:
     """Some rows of an array, read when a slice of them is asked for."""
 
@@ -36,20 +41,27 @@ class Feed:
         The rows to feed, ascending; all of them by default.
     sample_weight : ndarray of shape (n_samples,), float32, default=None
         How much each row of `X` counts.
+    left_out : ndarray of bool of shape (n_samples, n_members), default=None
+        Which rows a member does not take; only where all rows are fed, at once.
     """
 
-    def __init__(self, X, layout, rows=None, sample_weight=None):
+    def __init__(self, X, layout, rows=None, sample_weight=None, left_out=None):
         self._X = X
         self._layout = layout
         self._rows = rows if rows is not None and len(rows) < len(X) else None
         self._sample_weight = sample_weight
         self.n_rows = len(X) if self._rows is None else len(self._rows)
+        self._own_rows = None
+        if left_out is not None:
+            self._own_rows = [np.flatnonzero(~column) for column in left_out.T]
+            # Of the members' rows, whose numbers differ by few, others are passed over each time.
+            self.n_rows = min(map(len, self._own_rows))
         self._row_bytes = 4 * X.shape[1]
 
     @property
     def at_once(self):
         """Whether the rows are few enough to be held as one tensor."""
-        return self._row_bytes * self.n_rows <= MAX_BYTES_AT_ONCE
+        return fits_at_once(self.n_rows, self._row_bytes // 4)
 
     def read(self, positions=slice(None)):
         """Return the rows at some positions, and their weights, as a tuple of one or two arrays."""
@@ -62,7 +74,10 @@ class Feed:
         """Return a permutation of rows, or one for each member, side by side."""
         if self._layout.n_members is None:
             return generator.permutation(n_rows)
-        orders = [generator.permutation(n_rows) for _ in range(self._layout.n_members)]
+        if self._own_rows is None:
+            orders = [generator.permutation(n_rows) for _ in range(self._layout.n_members)]
+        else:
+            orders = [generator.permutation(rows)[:n_rows] for rows in self._own_rows]
         return np.stack(orders, axis=1)
 
     def chunks(self, batch_size):

@@ -45,6 +45,11 @@ class Network:
         network._live["functions"] = trained.functions
         return network
 
+    @property
+    def n_members(self):
+        """How many autoencoders are side by side in it; None means that it is a single one."""
+        return self.layout.n_members
+
     def has(self, half):
         """Tell whether the network shows an "encoder" or a "decoder"; loads no TensorFlow."""
         return self.code_shape is not None and (half == "encoder" or self.has_decoder)

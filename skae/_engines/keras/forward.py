@@ -97,7 +97,7 @@ class ForwardFunctions:
         def forward(*vectors_and_rows):
             *vectors, flat = vectors_and_rows
             rows = ops.reshape(flat, (-1, *shape))
-            for n_members in members:
+            for n_members in () if task == "decode" else members:
                 rows = ops.repeat(rows[:, None], n_members, axis=1)
             pairs = unpacked(self.model.weights, vectors)
             with keras.StatelessScope(state_mapping=pairs):
@@ -118,7 +118,7 @@ class ForwardFunctions:
         return self.decoder(ops.reshape(codes, (-1, latent.units)), training=training)
 
     def _code_shape(self):
-        shape = output_shape(self.encoder, self._layout.input_shape)
+        shape = output_shape(self.encoder, (*self._layout.member_axes, *self._layout.input_shape))
         # An encoder may return several tensors; then there is no single latent code.
         return shape if isinstance(shape, tuple) else None
 
@@ -148,13 +148,17 @@ class KerasForward:
         """Return the reconstruction of each row, by each member if there are several."""
         return self.functions("reconstruct", self._weights, X)
 
+    def encode_and_reconstruct(self, X):
+        """Return the latent code and the reconstruction of each row."""
+        return self.encode(X), self.reconstruct(X)
+
     def encode(self, X):
-        """Return the latent code of each row, flat, of shape (n_samples, n_codes)."""
+        """Return the latent code of each row, flat, by each member if there are several."""
         return self.functions("encode", self._weights, X)
 
     def decode(self, codes):
         """Return the row decoded from each flat latent code."""
-        return self.functions("decode", self._weights, codes)
+        return self.functions("decode", self._weights, codes.reshape(len(codes), -1))
 
     def draws(self, X):
         """Return the rows decoded from codes drawn for each row, the draws as second axis."""
@@ -200,7 +204,7 @@ def public_models(blueprint, layout, weights):
         # Keras exports only models that were called.
         _call(model, (*layout.member_axes, *layout.input_shape))
         if models.encoder is not None:
-            _call(models.encoder, layout.input_shape)
+            _call(models.encoder, (*layout.member_axes, *layout.input_shape))
         if models.decoder is not None:
             _call(models.decoder, models.code_shape)
         return models

@@ -35,9 +35,9 @@ class Trainer:
         self._settings = Settings.current()
         self._input_shape = layout.input_shape
         self._members = layout.member_axes
-        # Keras' losses average over the last axis of a row only; a trimmed one over all.
-        n_axes = 0 if options.trim_fraction else len(layout.input_shape) - 1
-        self._weight_axes = (None,) * n_axes
+        # Keras' losses average over the last axis of a row only; ours over all.
+        is_own = options.loss == "auto" or np.any(options.trim_fraction)
+        self._weight_axes = (None,) * (0 if is_own else len(layout.input_shape) - 1)
         self._compile(options)
         self._step = self._step_of_model(options)
         self._traced = {}
@@ -54,6 +54,7 @@ class Trainer:
         """Set the options of a training that are not part of the graph."""
         self._batch_size = np.int32(options.batch_size)
         self._noise = np.float32(options.noise)
+        self._usual_variance.assign(options.usual_variance)
         self._seed = np.int32(seed)
 
     def run_epochs(self, data, orders, resume=False):
@@ -207,11 +208,16 @@ class Trainer:
         return {name: float(value) for name, value in self.model.get_metrics_result().items()}
 
     def _compile(self, options):
-        loss = resolve("losses", options.loss)
-        self._check_compares_rows("loss", options.loss, loss)
+        import tensorflow as tf
+
+        self._usual_variance = tf.Variable(1.0, trainable=False)
+        loss: Any = self._logarithmic
+        if options.loss != "auto":
+            loss = resolve("losses", options.loss)
+            self._check_compares_rows("loss", options.loss, loss)
         if loss is resolve("losses", "msle"):
             loss = _fast_msle
-        if options.trim_fraction:
+        if np.any(options.trim_fraction):
             loss = _trimmed(loss, options.trim_fraction, self._members)
         is_auto = options.learning_rate == "auto"
         rate = None if is_auto else options.learning_rate
@@ -227,6 +233,14 @@ class Trainer:
         if is_auto and isinstance(options.optimizer, str) and options.callbacks:
             # One of them may assign another rate, or save the model, which Keras must then load.
             self._schedule = YieldingSchedule(self.model.optimizer)
+
+    def _logarithmic(self, y_true, y_pred):
+        """Return log(1 + mean squared error) of rows, which grows slowly for those far off."""
+        ops = load_keras().ops
+        axes = tuple(range(1 + len(self._members), len(y_true.shape)))
+        errors = ops.mean(ops.square(y_true - y_pred), axis=axes)
+        # TensorFlow turns log(1 + y) into its slow log1p.
+        return ops.log(errors / self._usual_variance + np.float32(1))
 
     def _metric(self, metric):
         """Return a metric for Keras, which names the curve after what it is given."""
@@ -303,14 +317,15 @@ def _optimizer(options, learning_rate):
     return type(fresh).from_config(config)
 
 
-def _trimmed(loss, fraction, members):
+def _trimmed(loss, fractions, members):
     """Return a loss that leaves out the worst-reconstructed share of each batch.
 
-    `members` is empty, or the number of members, each of which has its own rows.
+    `members` is empty, or the number of members, each of which has its own rows and its own share.
     """
     keras = load_keras()
     ops = keras.ops
     row_loss = loss.call if isinstance(loss, keras.losses.Loss) else loss
+    shares = np.reshape(1 - np.array(fractions, dtype=np.float32), (1, *members))
 
     class Trimmed(keras.losses.Loss):
         def call(self, y_true, y_pred):
@@ -318,8 +333,9 @@ def _trimmed(loss, fraction, members):
             values = ops.reshape(row_loss(y_true, y_pred), (n_rows, *members, -1))
             values = ops.mean(values, axis=-1)
             n_rows = ops.cast(n_rows, values.dtype)
-            n_kept = ops.ceil(n_rows * (1.0 - fraction))
-            largest = ops.take(ops.sort(values, axis=0), ops.cast(n_kept, "int32") - 1, axis=0)
+            n_kept = ops.ceil(n_rows * shares)
+            last = ops.cast(n_kept, "int32") - 1
+            largest = ops.take_along_axis(ops.sort(values, axis=0), last, axis=0)
             # Keras will divide by all rows; this makes it the mean over those kept.
             return values * ops.cast(values <= largest, values.dtype) * (n_rows / n_kept)
 

@@ -4,6 +4,7 @@ from math import sqrt
 
 from skae._engines.keras.architectures._layers import Layers
 from skae._engines.keras.loading import load_keras
+from skae._engines.options import code_mask, member_sizes
 
 
 def build(layout, sizes, *, seed, fast_ops=False):
@@ -14,7 +15,8 @@ def build(layout, sizes, *, seed, fast_ops=False):
     layout : Layout
         The model takes rows of shape (n_members, n_features), one row per member.
     sizes : Sizes
-        Of each member. There is no batch normalization.
+        Of each member; codes may differ in size, and the shorter ones end in zeros. There is no
+        batch normalization.
     seed : int
         Of the initial weights and the dropout. Nothing else is random.
     fast_ops : bool, default=False
@@ -50,28 +52,23 @@ def build(layout, sizes, *, seed, fast_ops=False):
             tensor = layers.dropped(dense(tensor, units, name, sizes.activation), name)
         return tensor
 
+    def code(tensor):
+        # Rows first, as others take codes, and Keras its penalties: it divides them by that axis.
+        tensor = keras.ops.swapaxes(dense(tensor, max(latent_dims), "code", None), 0, 1)
+        tensor = keras.layers.Activation(layers.activation(sizes.latent_activation))(tensor)
+        if len(set(latent_dims)) > 1:
+            tensor = keras.ops.multiply(tensor, code_mask(latent_dims))
+        penalty = sizes.latent_l1 / n_members
+        return keras.layers.ActivityRegularization(l1=penalty, name="latent")(tensor)
+
+    latent_dims = member_sizes(sizes.latent_dim, n_members)
     units = sizes.hidden_layer_sizes
     row = keras.Input((n_members, n_features), name="input")
     # With the members first, each layer is one matrix product and transposes nothing.
-    tensor = keras.ops.swapaxes(row, 0, 1)
-    tensor = hidden(tensor, units, "encoder")
-    code = dense(tensor, sizes.latent_dim, "code", sizes.latent_activation)
-    tensor = hidden(
-        _penalized(code, sizes.latent_l1, n_members), sizes.hidden_layer_sizes[::-1], "decoder"
-    )
+    tensor = hidden(keras.ops.swapaxes(row, 0, 1), units, "encoder")
+    tensor = hidden(keras.ops.swapaxes(code(tensor), 0, 1), units[::-1], "decoder")
     output = keras.ops.swapaxes(dense(tensor, n_features, "output", sizes.output_activation), 0, 1)
     return keras.Model(row, output, name="autoencoders")
-
-
-def _penalized(code, latent_l1, n_members):
-    """Return the codes, of shape (n_members, n_rows, n_codes), with a penalty on their size."""
-    if not latent_l1:
-        return code
-    keras = load_keras()
-    # Keras divides the penalty by the length of the first axis, which must be that of the rows.
-    rows_first = keras.ops.swapaxes(code, 0, 1)
-    penalty = keras.layers.ActivityRegularization(l1=latent_l1 / n_members, name="penalty")
-    return keras.ops.swapaxes(penalty(rows_first), 0, 1)
 
 
 def _matmul_dense():
