@@ -11,6 +11,8 @@ MIN_ROWS = 20
 # Below, training twice is cheaper than training on fewer rows.
 _MIN_ROWS_TO_SPARE = 1000
 _MAX_HELD_OUT = 4096
+# Of an ensemble, so many rows are left out by a member each, if there are as many.
+_MIN_LEFT_OUT = 100
 
 
 class Calibration(NamedTuple):
@@ -77,18 +79,20 @@ def drawn(n_held_out, n_samples, random):
     return Calibration(np.sort(order[n_held_out:]), np.sort(order[:n_held_out]))
 
 
-def left_out_by_members(n_samples, n_members, random):
-    """Return which rows each of several members is not trained on, about a quarter.
+def left_out_by_members(rule, n_samples, n_members, random):
+    """Return which rows each of several members is not trained on, for a rule that needs them.
 
-    Each row is left out by as many members as any other.
+    Of few rows each is left out by some members; of many, four in ten are, so that a member is
+    trained on nine tenths.
 
     Returns
     -------
     left_out : ndarray of bool, of shape (n_samples, n_members)
     """
+    wanted = max(_MIN_LEFT_OUT, getattr(rule, "min_errors", 0), round(0.4 * n_samples))
+    rows = random.permutation(n_samples)[: min(wanted, _MAX_HELD_OUT)]
     times = max(1, round(n_members / 4))
-    first = random.permutation(n_samples) % n_members
-    members = (first[:, None] + np.arange(times)) % n_members
+    members = (np.arange(len(rows))[:, None] + np.arange(times)) % n_members
     left_out = np.zeros((n_samples, n_members), dtype=bool)
-    np.put_along_axis(left_out, members, True, axis=1)
+    left_out[rows[:, None], members] = True
     return left_out

@@ -109,8 +109,8 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
         "quantile", "median_mad", "iqr", "fpr" or "pot". A float is the threshold of the error
         itself. "auto" is `FalsePositiveRate(0.05, confidence=None)`: of new normal rows like the
         training rows, 5 % are flagged on average, fewer if there are outliers among the training
-        rows. It and "fpr" use errors of rows not trained on: each member leaves out about a quarter
-        of the rows, each row being left out by some; if `validation_fraction` holds rows out, or
+        rows. It and "fpr" use errors of rows not trained on: each member leaves out some rows, of
+        few about a quarter, of many a tenth; if `validation_fraction` holds rows out, or
         there are fewer than 3 members, as :class:`skae.AutoencoderOutlierDetector` does. The other
         rules use the errors of the held-out rows, or of the training rows if none are held out.
     contamination : float or "auto", default="auto"
@@ -143,8 +143,8 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
     estimators_samples_ : list of ndarray of int
         The positions of the rows that each member was trained on, where members leave out rows.
     oob_score_samples_ : ndarray of shape (n_samples,)
-        The score of each training row by the members that left it out, where members leave out
-        rows. Rows of weight zero are not among them.
+        The score of each training row by the members that left it out, NaN if none did; where
+        members leave out rows. Rows of weight zero are not among them.
     error_ : str or callable
         What rows are scored by: `error`, or what "auto" stands for.
     history_ : dict of list of float
@@ -303,7 +303,8 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
         self._left_out = calibration.left_out
         vars(self).pop("oob_score_samples_", None)
         if calibration.left_out is not None:
-            self.oob_score_samples_ = -errors
+            self.oob_score_samples_ = np.full(len(X), np.nan)
+            self.oob_score_samples_[calibration.left_out.any(axis=1)] = -errors
         return errors
 
     def _is_dense(self):
@@ -314,7 +315,7 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
         few = self.n_estimators < _MIN_MEMBERS or len(X) < MIN_ROWS or not fits_at_once(*X.shape)
         if few or not spares:
             return super()._calibration(rule, X, random)
-        left_out = left_out_by_members(len(X), self.n_estimators, random)
+        left_out = left_out_by_members(rule, len(X), self.n_estimators, random)
         return all_rows(len(X))._replace(left_out=left_out)
 
     def _latent_dim(self):

@@ -97,8 +97,8 @@ class Scorer:
             The rows whose errors are returned; the training rows by default, in whose errors no
             row is compared with its own code.
         left_out : ndarray of bool of shape (n_samples, n_members), default=None
-            Which rows a member was not trained on. The error of a row is then the mean over the
-            members that left it out.
+            Which rows a member was not trained on. Returned are then the errors of the rows that
+            some member left out, each the mean over these members.
         trim_fractions : tuple of float, default=None
             The share of rows, for each member, that it reconstructs worst, and whose codes are not
             kept. None keeps codes of any.
@@ -195,7 +195,9 @@ class Scorer:
         errors = _without_nan(errors)
         if left_out is None:
             return _mean_of(list(errors.T))
-        return np.sum(errors, axis=1, where=left_out) / left_out.sum(axis=1)
+        rows = left_out.any(axis=1)
+        used = left_out[rows]
+        return np.sum(errors[rows], axis=1, where=used) / used.sum(axis=1)
 
     def row_errors(self, X):
         """Return the error of each row, float64; infinity where it is NaN."""
