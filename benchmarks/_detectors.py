@@ -14,9 +14,12 @@ from skae import (
     ReconstructionOutlierDetector,
 )
 
-SKAE = ["skae", "skae, trimmed", "skae ensemble", "skae ensemble, trimmed"]
-# Spelled as in the stored results.
-FOREST, NEIGHBORS = "IsolationForest", "5 nearest neighbours"
+SINGLE, ENSEMBLE, MSE = "skae", "skae ensemble", "skae, mse"
+TRIMMED = ", trimmed"
+SKAE = [SINGLE, SINGLE + TRIMMED, MSE, ENSEMBLE, ENSEMBLE + TRIMMED]
+# The squared error alone, and a threshold from the errors of the training rows.
+PLAIN = {"error": "mse", "loss": "mse", "threshold": "mean_std"}
+FOREST, NEIGHBORS = "IsolationForest", "5 nearest neighbors"
 PYOD_AUTOENCODERS = {
     "PyOD AutoEncoder": {},
     "PyOD AutoEncoder, 50 epochs": {"epoch_num": 50, "dropout_rate": 0.0},
@@ -36,6 +39,8 @@ NAMES = [
     "ECOD (PyOD)",
     *PYOD_AUTOENCODERS,
 ]
+# PyOD's autoencoders need PyTorch, and take longer than all others together.
+MEASURED = [name for name in NAMES if name not in PYOD_AUTOENCODERS]
 
 
 class MeanNeighborDistance(OutlierMixin, BaseEstimator):
@@ -79,10 +84,11 @@ def makers():
     """Return, by name, functions of the number of features and the seed; PyOD's if installed."""
     single, ensemble = AutoencoderOutlierDetector, AutoencoderEnsembleOutlierDetector
     found = {
-        "skae": lambda d, seed: single(random_state=seed),
-        "skae, trimmed": lambda d, seed: single(trim_fraction="auto", random_state=seed),
-        "skae ensemble": lambda d, seed: ensemble(random_state=seed),
-        "skae ensemble, trimmed": lambda d, seed: ensemble(trim_fraction="auto", random_state=seed),
+        SINGLE: lambda d, seed: single(random_state=seed),
+        SINGLE + TRIMMED: lambda d, seed: single(trim_fraction="auto", random_state=seed),
+        MSE: lambda d, seed: single(random_state=seed, **PLAIN),
+        ENSEMBLE: lambda d, seed: ensemble(random_state=seed),
+        ENSEMBLE + TRIMMED: lambda d, seed: ensemble(trim_fraction="auto", random_state=seed),
         FOREST: lambda d, seed: IsolationForest(random_state=seed),
         "LocalOutlierFactor": lambda d, seed: LocalOutlierFactor(novelty=True),
         "OneClassSVM": lambda d, seed: OneClassSVM(),
@@ -105,3 +111,11 @@ def errors_of(detector, X, is_training):
     if hasattr(detector, "score_samples"):
         return -detector.score_samples(X)
     return detector.decision_function(X)  # PyOD's sign
+
+
+def alarms_of(detector, X):
+    """Return which rows the detector's own threshold flags; None if it has none."""
+    if not hasattr(detector, "predict"):
+        return None
+    outlier = -1 if isinstance(detector, OutlierMixin) else 1  # PyOD's label
+    return detector.predict(X) == outlier

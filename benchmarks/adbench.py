@@ -6,6 +6,10 @@ Contaminated: trained and tested on everything. Rows are standard-scaled on the 
 scaled test values clipped to +-10,000. ECG5000: five stratified splits, trained on normal beats,
 min-max scaled. Prints tables; results/adbench.json holds the figures of each set and is written as
 they come: --resume goes on from it. --figure draws docs/images/adbench.png.
+
+In several processes, each with --sets of its own and a file of its own in --results; then --merge
+joins these files. PyOD's autoencoders are measured only if --detectors names them; --resume and
+--merge keep the figures that they have.
 """
 
 import os
@@ -15,12 +19,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import argparse
 import json
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 import pandas as pd
-from _detectors import FOREST, NAMES, NEIGHBORS, PYOD_AUTOENCODERS, SKAE, errors_of, makers
-from _timing import RESULTS, print_table
+from _detectors import MEASURED, NAMES, PYOD_AUTOENCODERS, alarms_of, errors_of, makers
+from _report import ECG, PROTOCOLS, draw, report
+from _timing import RESULTS, seconds
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.model_selection import StratifiedShuffleSplit
 from sklearn.pipeline import make_pipeline
@@ -29,10 +33,16 @@ from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardSca
 from skae.datasets import fetch_ecg5000
 
 FIGURE = Path(__file__).parents[1] / "docs" / "images" / "adbench.png"
-PROTOCOLS = ["novelty", "contaminated"]
-ECG = "ECG5000"
-BEST = f"PyOD AutoEncoder, best of {len(PYOD_AUTOENCODERS)}"
 KEY = ["set", "protocol", "seed", "detector"]
+FIGURES = [
+    "roc_auc",
+    "pr_auc",
+    "seconds",
+    "score_seconds",
+    "false_alarms",
+    "recall",
+    "n_normal",
+]
 LARGEST = np.finfo(np.float64).max
 
 
@@ -66,38 +76,51 @@ def ecg_cases():
 
 
 def figures(maker, case, protocol, seed):
+    """Fit a detector and return how well it ranks the test rows, what it flags, and its times."""
     train, test, is_anomaly = case
+    is_training = protocol == "contaminated"
+    is_anomaly = np.asarray(is_anomaly, dtype=bool)
     detector = maker(train.shape[1], seed)
-    start = perf_counter()
-    detector.fit(train)
-    seconds = perf_counter() - start
-    errors = errors_of(detector, test, is_training=protocol == "contaminated")
+    fit_seconds = seconds(lambda: detector.fit(train), 1)
+    errors = errors_of(detector, test, is_training)
     errors = np.nan_to_num(np.asarray(errors, dtype=np.float64), nan=LARGEST)
+    # The fastest of three: other load can only add to it.
+    times = [seconds(lambda: errors_of(detector, test, is_training), 1) for _ in range(3)]
+    alarms = None if is_training else alarms_of(detector, test)
     return {
         "roc_auc": round(roc_auc_score(is_anomaly, errors), 5),
         "pr_auc": round(average_precision_score(is_anomaly, errors), 5),
-        "seconds": round(seconds, 4),
+        "seconds": round(fit_seconds, 4),
+        "score_seconds": round(min(times), 6),
+        "false_alarms": None if alarms is None else round(float(alarms[~is_anomaly].mean()), 5),
+        "recall": None if alarms is None else round(float(alarms[is_anomaly].mean()), 5),
+        "n_normal": int((~is_anomaly).sum()),
     }
 
 
 def sets(args):
     """Yield, for each set, its name and an iterator over protocols, seeds and cases."""
     for path in sorted(args.folder.glob("*.npz")):
-        yield (
-            path.stem,
-            (
-                (protocol, seed, tabular_case(path, protocol, seed, args.most_rows))
-                for protocol in args.protocols
-                for seed in args.seeds
-            ),
-        )
-    if args.ecg:
+        if path.stem in args.sets:
+            yield (
+                path.stem,
+                (
+                    (protocol, seed, tabular_case(path, protocol, seed, args.most_rows))
+                    for protocol in args.protocols
+                    for seed in args.seeds
+                ),
+            )
+    if ECG in args.sets:
         yield ECG, (("novelty", number, case) for number, case in ecg_cases())
+
+
+def key_of(record):
+    return tuple(record[name] for name in KEY)
 
 
 def measure(args, records):
     """Add missing results to `records`, and write them after each protocol and seed."""
-    done = {tuple(record[key] for key in KEY) for record in records}
+    done = {key_of(record) for record in records}
     chosen = {name: maker for name, maker in makers().items() if name in args.detectors}
     for name, cases in sets(args):
         for protocol, seed, case in cases:
@@ -117,182 +140,70 @@ def write(args, records):
     unfinished.replace(args.results)
 
 
-def read(args):
-    if not (args.resume and args.results.exists()):
-        return []
-    found = json.loads(args.results.read_text())
-    if found["most_rows"] != args.most_rows:
-        raise SystemExit(f"{args.results} was measured with --most-rows {found['most_rows']}.")
-    return found["figures"]
+def read(paths, args):
+    """Return the records of files, the first of each set, protocol, seed and detector."""
+    joined = {}
+    for path in paths:
+        found = json.loads(path.read_text())
+        if found["most_rows"] != args.most_rows:
+            raise SystemExit(f"{path} was measured with --most-rows {found['most_rows']}.")
+        for record in filter(None, (current(record, args) for record in found["figures"])):
+            joined.setdefault(key_of(record), record)
+    return list(joined.values())
 
 
-def by_set(records, protocol, measure):
-    """Return the mean over seeds: a row for each set that all detectors have, a column for each."""
-    kept = records[(records["protocol"] == protocol) & (records["set"] != ECG)]
-    names = [name for name in NAMES if name in set(kept["detector"])]
-    return kept.pivot_table(measure, "set", "detector").reindex(columns=names).dropna()
+def current(record, args):
+    """Return a record, or None if its figures are incomplete and have to be measured again.
 
-
-def compared(records, protocol):
-    """Return ROC-AUC, PR-AUC and fit time by set, and which of PyOD's settings was its best."""
-    found = {name: by_set(records, protocol, name) for name in ("roc_auc", "pr_auc", "seconds")}
-    settings = [name for name in PYOD_AUTOENCODERS if name in found["roc_auc"]]
-    if len(settings) < 2:
-        return found, None
-    best = found["roc_auc"][settings].mean().idxmax()
-    not_shown = [name for name in settings if name != "PyOD AutoEncoder"]
-    found = {
-        name: table.assign(**{BEST: table[best]}).drop(columns=not_shown)
-        for name, table in found.items()
-    }
-    return found, best
-
-
-def bootstrap_interval(values):
-    """Return the 95 % interval of the mean over sets, of 10,000 resamples."""
-    drawn = np.random.default_rng(0).integers(len(values), size=(10_000, len(values)))
-    return np.percentile(np.asarray(values)[drawn].mean(axis=1), [2.5, 97.5])
-
-
-def print_means(found):
-    roc, pr, seconds = found.values()
-    rivals = roc.drop(columns=BEST, errors="ignore")  # chosen in hindsight: it does not compete
-    ranks = rivals.rank(axis=1, ascending=False).mean()
-    wins = rivals.eq(rivals.max(axis=1), axis=0).sum()
-    medians = seconds.median()
-    times = medians / medians.get(FOREST, np.nan)
-    print_table(
-        ("detector", "ROC-AUC", "PR-AUC", "mean rank", "wins", f"fit time / {FOREST}'s"),
-        [
-            (
-                name,
-                f"{roc[name].mean():.4f}",
-                f"{pr[name].mean():.4f}",
-                f"{ranks[name]:.1f}" if name in ranks else "",
-                str(wins.get(name, "")),
-                f"{times[name]:.2f}",
-            )
-            for name in roc
-        ],
-    )
-
-
-def print_leads(found):
-    rivals = [name for name in (NEIGHBORS, FOREST) if name in found["roc_auc"]]
-    rows = []
-    for name in SKAE:
-        for title, table in (("ROC-AUC", found["roc_auc"]), ("PR-AUC", found["pr_auc"])):
-            if name in table and rivals:
-                rows.append((name, title, *(lead(table[name] - table[other]) for other in rivals)))
-    print_table(("lead, 95 % interval", "", *(f"over {name}" for name in rivals)), rows)
-
-
-def lead(differences):
-    low, high = bootstrap_interval(differences)
-    return f"{differences.mean():+.4f} ({low:+.4f} to {high:+.4f})"
-
-
-def print_trimming(tables):
-    """Print skae's mean ROC-AUC in each protocol, with and without trimming."""
-    columns = [(protocol, end) for protocol in tables for end in ("", ", trimmed")]
-    rows = [
-        (
-            detector,
-            *(
-                f"{tables[protocol].mean().get(detector + end, np.nan):.4f}"
-                for protocol, end in columns
-            ),
-        )
-        for detector in ("skae", "skae ensemble")
-    ]
-    print_table(("mean ROC-AUC", *(protocol + end for protocol, end in columns)), rows)
-
-
-def print_ecg(records):
-    kept = records[records["set"] == ECG].groupby("detector")[["roc_auc", "pr_auc"]]
-    means, spreads = kept.mean(), kept.std(ddof=0)
-    print_table(
-        (ECG, "ROC-AUC", "PR-AUC"),
-        [
-            (name, *(f"{means[m][name]:.4f} ± {spreads[m][name]:.4f}" for m in means))
-            for name in NAMES
-            if name in means.index
-        ],
-    )
-
-
-def report(records):
-    """Print the tables and return, by protocol, the ROC-AUC of each set and detector."""
-    tables = {}
-    for protocol in PROTOCOLS:
-        found, best = compared(records, protocol)
-        if found["roc_auc"].empty:
-            continue
-        tables[protocol] = found["roc_auc"]
-        print(f"\n## {protocol.capitalize()}, {len(tables[protocol])} sets\n")
-        print_means(found)
-        if best:
-            print(f"\nPyOD's best setting, by mean ROC-AUC: {best}.")
-        print()
-        print_leads(found)
-    if tables:
-        print("\n## Trimming\n")
-        print_trimming(tables)
-    if (records["set"] == ECG).any():
-        print(f"\n## {ECG}\n")
-        print_ecg(records)
-    return tables
-
-
-def draw(tables, path):
-    """Draw the mean ROC-AUC of each detector with its interval, a panel for each protocol."""
-    import matplotlib.pyplot as plt
-
-    means = pd.concat([table.mean() for table in tables.values()], axis=1).mean(axis=1)
-    names = means.sort_values().index
-    figure, panels = plt.subplots(
-        1, len(tables), sharex=True, sharey=True, figsize=(8, 4.2), layout="constrained"
-    )
-    for panel, (protocol, table) in zip(np.atleast_1d(panels), tables.items(), strict=True):
-        for height, name in enumerate(names):
-            if name in table:
-                low, high = bootstrap_interval(table[name])
-                color = "#c4451c" if name in SKAE else "#4a5a6a"
-                panel.plot([low, high], [height, height], color=color, linewidth=2, alpha=0.55)
-                panel.plot(table[name].mean(), height, "o", color=color, markersize=7)
-        panel.set_title(f"{protocol} ({len(table)} sets)", fontsize=11)
-        panel.set_xlabel("mean ROC-AUC, 95 % interval")
-        panel.set_yticks(range(len(names)), names)
-        panel.grid(axis="x", alpha=0.3)
-        panel.spines[["top", "right"]].set_visible(False)
-    np.atleast_1d(panels)[0].set_ylabel("detector")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=200)
+    PyOD's autoencoders keep what they have unless they are measured now: it does not depend on
+    skae. Their times do not count, as the other detectors' were measured in another run.
+    """
+    if all(name in record for name in FIGURES):
+        return record
+    is_kept = record["detector"] in PYOD_AUTOENCODERS and record["detector"] not in args.detectors
+    return record | {"seconds": None} if is_kept else None
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     folder = Path(os.environ.get("SKAE_DATA", "."), "adbench")
     parser.add_argument("--folder", type=Path, default=folder, help="of .npz sets")
+    parser.add_argument("--sets", nargs="+", metavar="NAME", help=f"of the folder, or {ECG}")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--most-rows", type=int, default=4000, help="of a set")
     parser.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=PROTOCOLS)
-    parser.add_argument("--detectors", nargs="+", choices=NAMES, default=NAMES, metavar="NAME")
-    parser.add_argument("--no-ecg", dest="ecg", action="store_false", help=f"leave out {ECG}")
+    parser.add_argument("--detectors", nargs="+", choices=NAMES, default=MEASURED, metavar="NAME")
     parser.add_argument("--results", type=Path, default=RESULTS / "adbench.json")
     parser.add_argument("--resume", action="store_true", help="keep what the results hold")
+    parser.add_argument(
+        "--merge",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="measure nothing, and write the figures of these files to the results",
+    )
     parser.add_argument("--figure", action="store_true", help=f"draw docs/images/{FIGURE.name}")
     args = parser.parse_args()
-    if not any(args.folder.glob("*.npz")):
+    stems = [path.stem for path in args.folder.glob("*.npz")]
+    if args.sets is None and not stems and not args.merge:
         parser.error(f"no .npz files in {args.folder}: give --folder, or set SKAE_DATA")
+    args.sets = args.sets or [*stems, ECG]
+    if unknown := set(args.sets) - {*stems, ECG}:
+        parser.error(f"no set {', '.join(sorted(unknown))} in {args.folder}")
     return args
 
 
 def main():
     args = arguments()
-    records = read(args)
-    measure(args, records)
-    tables = report(pd.DataFrame(records))
+    if args.merge:
+        records = read(args.merge, args)
+        write(args, records)
+    else:
+        records = read([args.results] if args.resume and args.results.exists() else [], args)
+        measure(args, records)
+    table = pd.DataFrame(records)
+    table[FIGURES] = table[FIGURES].astype(float)  # nothing measured is NaN
+    tables = report(table)
     if args.figure and tables:
         draw(tables, FIGURE)
 
