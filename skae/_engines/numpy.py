@@ -42,17 +42,20 @@ class Forward:
         with members, these have an axis of their own, the second.
     draw : callable, default=None
         From rows to several codes for each, in the second axis; of a variational network.
+    n_members : int, default=1
+        How many rows come of each.
     """
 
-    def __init__(self, encode, decode, draw: Any = None):
+    def __init__(self, encode, decode, draw: Any = None, n_members=1):
         self._encode = encode
         self._decode = decode
         self._draw = draw
+        self._max_rows = max(1, _MAX_ROWS_AT_ONCE // n_members)
 
     @property
     def batching(self):
         """How many rows to give at once, and how many threads may do so."""
-        return _MAX_ROWS_AT_ONCE, _n_threads()
+        return self._max_rows, _n_threads()
 
     def reconstruct(self, X):
         """Return the reconstruction of each row, by each member if there are several."""
@@ -199,6 +202,7 @@ def _members_forward(blueprint, remaining):
     return Forward(
         lambda rows: encode(rows[:, None, None, :])[:, :, 0, :],
         lambda codes: decode(codes[:, :, None, :])[:, :, 0, :],
+        n_members=blueprint.layout.n_members,
     )
 
 
