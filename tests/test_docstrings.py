@@ -27,6 +27,7 @@ _DIFFERENT = {
         "noise": "networks of the user's change the default",
         "output_activation_": "networks of the user's have none",
     },
+    "AveragedOutlierDetector": {"contamination": "has no parameter threshold"},
     "ConformalOutlierDetector": {
         "estimator": "around a FrozenEstimator, all rows calibrate",
         "estimator_": "fitted on some of the rows only",
