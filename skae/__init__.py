@@ -9,6 +9,7 @@ __all__ = [
     "TRUSTED_TYPES",
     "AutoencoderEnsembleOutlierDetector",
     "AutoencoderOutlierDetector",
+    "AveragedOutlierDetector",
     "ConformalOutlierDetector",
     "FitOnInliers",
     "ReconstructionOutlierDetector",
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from skae._detectors.ensemble import AutoencoderEnsembleOutlierDetector
     from skae._detectors.reconstruction import ReconstructionOutlierDetector
     from skae._engines.keras.cache import clear_cache
+    from skae._meta.averaged import AveragedOutlierDetector
     from skae._meta.conformal import ConformalOutlierDetector
     from skae._meta.fit_on_inliers import FitOnInliers
     from skae._meta.thresholded import ThresholdedOutlierDetector
@@ -51,6 +53,7 @@ _MODULES = {
     "TRUSTED_TYPES": "skae._trusted_types",
     "AutoencoderEnsembleOutlierDetector": "skae._detectors.ensemble",
     "AutoencoderOutlierDetector": "skae._detectors.autoencoder",
+    "AveragedOutlierDetector": "skae._meta.averaged",
     "ConformalOutlierDetector": "skae._meta.conformal",
     "FitOnInliers": "skae._meta.fit_on_inliers",
     "ReconstructionOutlierDetector": "skae._detectors.reconstruction",

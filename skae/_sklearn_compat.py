@@ -5,14 +5,17 @@ from collections.abc import Callable
 
 import numpy as np
 from sklearn import base, get_config, utils
-from sklearn.utils import _param_validation, validation
+from sklearn.utils import _param_validation, metaestimators, validation
+from sklearn.utils._repr_html import estimator as _repr_html
 
 __all__ = [
+    "BaseComposition",
     "DocumentationLinkMixin",
     "HasMethods",
     "Interval",
     "StrOptions",
     "_check_method_params",
+    "VisualBlock",
     "_check_sample_weight",
     "_fit_context",
     "_num_samples",
@@ -29,9 +32,11 @@ __all__ = [
 
 # By assignment: a type checker that does not look into scikit-learn, which declares no types, takes
 # names that are only imported here for missing ones.
+BaseComposition = metaestimators._BaseComposition
 HasMethods = _param_validation.HasMethods
 Interval = _param_validation.Interval
 StrOptions = _param_validation.StrOptions
+VisualBlock = _repr_html._VisualBlock
 validate_parameter_constraints = _param_validation.validate_parameter_constraints
 validate_params = _param_validation.validate_params
 _check_method_params = validation._check_method_params

@@ -18,6 +18,7 @@ TRUSTED_TYPES = (
     "skae._errors.MahalanobisError",
     "skae._errors.ReconstructionProbability",
     "skae._errors.StandardizedError",
+    "skae._meta.averaged.AveragedOutlierDetector",
     "skae._meta.conformal.ConformalOutlierDetector",
     "skae._meta.fit_on_inliers.FitOnInliers",
     "skae._meta.thresholded.ThresholdedOutlierDetector",

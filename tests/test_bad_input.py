@@ -17,6 +17,7 @@ from sklearn.svm import OneClassSVM
 from skae import (
     AutoencoderEnsembleOutlierDetector,
     AutoencoderOutlierDetector,
+    AveragedOutlierDetector,
     ConformalOutlierDetector,
     FitOnInliers,
     ReconstructionOutlierDetector,
@@ -50,6 +51,7 @@ DETECTORS = [
     FitOnInliers(pca()),
     ThresholdedOutlierDetector(pca(), "youden", cv=3),
     ConformalOutlierDetector(pca(), random_state=0),
+    AveragedOutlierDetector([("pca", pca()), ("machine", OneClassSVM())]),
     WindowedOutlierDetector(pca(), width=3),
 ]
 every_detector = pytest.mark.parametrize("detector", DETECTORS, ids=lambda d: type(d).__name__)
@@ -317,8 +319,10 @@ class TestThreshold:
         ],
     )
     def test_contamination(self, contamination, message):
-        with pytest.raises(ValueError, match=message):
-            pca(contamination=contamination).fit(X)
+        averaged = AveragedOutlierDetector([("pca", pca())], contamination=contamination)
+        for detector in (pca(contamination=contamination), averaged):
+            with pytest.raises(ValueError, match=message):
+                detector.fit(X)
 
 
 @pytest.mark.usefixtures("no_training")
@@ -347,6 +351,7 @@ class TestParameters:
             ThresholdedOutlierDetector(IsolationForest),
             ConformalOutlierDetector(IsolationForest),
             WindowedOutlierDetector(IsolationForest, width=3),
+            AveragedOutlierDetector([("forest", IsolationForest)]),
         ],
         ids=lambda meta: type(meta).__name__,
     )
@@ -370,6 +375,7 @@ class TestParameters:
             ThresholdedOutlierDetector(pca(), "quantile", cv=3),
             FitOnInliers(pca()),
             ConformalOutlierDetector(pca()),
+            AveragedOutlierDetector([("pca", pca())]),
         ],
     )
     def test_labels_of_another_number(self, detector):

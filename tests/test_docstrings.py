@@ -36,6 +36,7 @@ _DIFFERENT = {
         "threshold": "may be trained twice",
         "trim_fraction": "there is one network",
     },
+    "AveragedOutlierDetector": {"contamination": "has no parameter threshold"},
     "ConformalOutlierDetector": {
         "estimator": "around a FrozenEstimator, all rows calibrate",
         "estimator_": "fitted on some of the rows only",

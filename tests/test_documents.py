@@ -100,7 +100,8 @@ def public_estimators():
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_html_repr_links_to_the_page_of_the_reference(page, estimator):
-    needed = {"estimator": skae.AutoencoderOutlierDetector(), "width": 20, "value": 1.0}
+    detector = skae.AutoencoderOutlierDetector()
+    needed = {"estimator": detector, "estimators": [("ae", detector)], "width": 20, "value": 1.0}
     parameters = signature(estimator).parameters
     made = estimator(**{name: value for name, value in needed.items() if name in parameters})
     *_, address = re.findall(r'documentation = "(.*)"', (ROOT / "pyproject.toml").read_text(), re.I)

@@ -14,6 +14,7 @@ import skae
 from skae import (
     AutoencoderEnsembleOutlierDetector,
     AutoencoderOutlierDetector,
+    AveragedOutlierDetector,
     ConformalOutlierDetector,
     FitOnInliers,
     ReconstructionOutlierDetector,
@@ -46,8 +47,12 @@ def rules():
     return [getattr(thresholds, name)(*needed.get(name, ())) for name in sorted(names)]
 
 
+def pca():
+    return ReconstructionOutlierDetector(PCA(2))
+
+
 def quick(rule):
-    return ThresholdedOutlierDetector(ReconstructionOutlierDetector(PCA(2)), rule)
+    return ThresholdedOutlierDetector(pca(), rule)
 
 
 DETECTORS = {
@@ -58,12 +63,13 @@ DETECTORS = {
     "template": lambda: single(own_network((6,))),
     "optimizer": lambda: single(optimizer=keras.optimizers.Adam(0.01)),
     "ensemble": lambda: AutoencoderEnsembleOutlierDetector(2, epochs=1, random_state=0),
-    "transformer": lambda: ReconstructionOutlierDetector(PCA(2)),
+    "transformer": pca,
     "regressor": lambda: ReconstructionOutlierDetector(Ridge()),
     "network": lambda: ReconstructionOutlierDetector(own_network((6,))),
     "pipeline": lambda: make_pipeline(GlobalMinMaxScaler(), single()),
     "inliers": lambda: FitOnInliers(make_pipeline(StandardScaler(), single())),
     "thresholded": lambda: ThresholdedOutlierDetector(single(), "youden"),
+    "averaged": lambda: AveragedOutlierDetector([("ae", single()), ("pca", pca())]),
     "conformal": lambda: ConformalOutlierDetector(single()),
     "windowed": lambda: WindowedOutlierDetector(single(), width=8),
     **{type(rule).__name__: lambda rule=rule: quick(rule) for rule in rules()},

@@ -12,6 +12,7 @@ from sklearn.preprocessing import FunctionTransformer
 from skae import (
     AutoencoderEnsembleOutlierDetector,
     AutoencoderOutlierDetector,
+    AveragedOutlierDetector,
     ConformalOutlierDetector,
     FitOnInliers,
     ThresholdedOutlierDetector,
@@ -52,6 +53,7 @@ CALLS = {
     "FitOnInliers": lambda: FitOnInliers(detector()).fit(X, y),
     "FitOnInliers, pipeline": lambda: FitOnInliers(pipeline()).fit_predict(X, y),
     "Thresholded": lambda: ThresholdedOutlierDetector(pipeline(), cv=2).fit(X),
+    "Averaged": lambda: AveragedOutlierDetector([("one", pipeline())]).fit(X),
     "Conformal": lambda: ConformalOutlierDetector(detector(), alpha=0.2).fit(X),
     "Windowed": lambda: WindowedOutlierDetector(detector(), width=5).fit(X),
     "search": lambda: search(detector()).fit(X, y),

@@ -12,6 +12,7 @@ from sklearn.decomposition import PCA
 from skae import (
     AutoencoderEnsembleOutlierDetector,
     AutoencoderOutlierDetector,
+    AveragedOutlierDetector,
     ConformalOutlierDetector,
     FitOnInliers,
     ReconstructionOutlierDetector,
@@ -54,6 +55,12 @@ assert_type(reconstruction.offset_, float)
 windowed = WindowedOutlierDetector(detector, width=5)
 assert_type(windowed.fit(X).predict(X), np.ndarray)
 assert_type(windowed.offset_, float)
+
+averaged = AveragedOutlierDetector([("one", detector), ("several", ensemble)], n_jobs=2).fit(X)
+assert_type(averaged, AveragedOutlierDetector)
+assert_type(averaged.member_scores(X), np.ndarray)
+assert_type(averaged.n_features_in_, int)
+assert_type(averaged.set_params(one="drop"), AveragedOutlierDetector)
 
 conformal = ConformalOutlierDetector(FitOnInliers(detector)).fit(X, y)
 assert_type(conformal.p_values(X), np.ndarray)

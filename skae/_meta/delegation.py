@@ -25,12 +25,16 @@ def _inner_has(name):
     return check
 
 
-def check_scores_samples(estimator):
+def check_scores_samples(estimator, name="estimator"):
     """Make sure that an estimator is an outlier detector with scores to set a threshold from."""
     if not hasattr(estimator, "score_samples"):
+        last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+        advice = ""
+        if getattr(last, "novelty", None) is False:
+            advice = f" Give {type(last).__name__}(novelty=True), which scores new rows."
         raise TypeError(
-            "estimator must be an outlier detector with score_samples, or a pipeline that ends in "
-            f"one; got {estimator!r}."
+            f"{name} must be an outlier detector with score_samples, or a pipeline that ends in "
+            f"one; got {estimator!r}.{advice}"
         )
 
 

@@ -9,6 +9,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from skae import (
     AutoencoderEnsembleOutlierDetector,
     AutoencoderOutlierDetector,
+    AveragedOutlierDetector,
     ConformalOutlierDetector,
     FitOnInliers,
     ReconstructionOutlierDetector,
@@ -24,6 +25,7 @@ pytestmark = [
     ),
     # Those that give a y have labels of their own, so that one is named; others give none.
     pytest.mark.filterwarnings("ignore:inlier_label=1 names a label, but y is missing"),
+    pytest.mark.filterwarnings("ignore:X has .* rows, too few to hold some out"),
 ]
 
 ESTIMATORS = [
@@ -32,6 +34,13 @@ ESTIMATORS = [
     AutoencoderOutlierDetector("conv1d", epochs=10),
     AutoencoderOutlierDetector("lstm", epochs=5, hidden_layer_sizes=4, latent_dim=2),
     AutoencoderOutlierDetector("vae", epochs=10),
+    AveragedOutlierDetector(
+        [
+            ("forest", IsolationForest(n_estimators=10, random_state=0)),
+            ("pca", ReconstructionOutlierDetector(PCA(1))),
+        ]
+    ),
+    AveragedOutlierDetector([("pca", ReconstructionOutlierDetector(PCA(1)))], contamination=0.1),
     ConformalOutlierDetector(
         IsolationForest(n_estimators=10, random_state=0), alpha=0.25, calibration_size=0.5
     ),
