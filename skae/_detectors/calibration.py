@@ -46,7 +46,7 @@ def unseen_rows(rule, n_samples, random, can_refit):
     """Return the calibration by a part of the rows, for a rule that needs such errors.
 
     Of few rows a fifth sets the threshold, and all are trained on afterwards; of 1,000 rows or more
-    a tenth, which is not trained on.
+    a twentieth, at least 100, which are not trained on.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def unseen_rows(rule, n_samples, random, can_refit):
         )
         return all_rows(n_samples)
     is_small = n_samples < _MIN_ROWS_TO_SPARE
-    share = n_samples // 5 if is_small else min(n_samples // 10, _MAX_HELD_OUT)
+    share = n_samples // 5 if is_small else min(max(n_samples // 20, 100), _MAX_HELD_OUT)
     n_held_out = min(max(share, getattr(rule, "min_errors", 0)), n_samples // 2)
     return drawn(n_held_out, n_samples, random)._replace(refits=is_small and can_refit)
 
@@ -82,14 +82,14 @@ def drawn(n_held_out, n_samples, random):
 def left_out_by_members(rule, n_samples, n_members, random):
     """Return which rows each of several members is not trained on, for a rule that needs them.
 
-    Of few rows each is left out by some members; of many, four in ten are, so that a member is
-    trained on nine tenths.
+    Of few rows each is left out by some members; of many, a fifth are, so that a member is trained
+    on nearly all.
 
     Returns
     -------
     left_out : ndarray of bool, of shape (n_samples, n_members)
     """
-    wanted = max(_MIN_LEFT_OUT, getattr(rule, "min_errors", 0), round(0.4 * n_samples))
+    wanted = max(_MIN_LEFT_OUT, getattr(rule, "min_errors", 0), n_samples // 5)
     rows = random.permutation(n_samples)[: min(wanted, _MAX_HELD_OUT)]
     times = max(1, round(n_members / 4))
     members = (np.arange(len(rows))[:, None] + np.arange(times)) % n_members

@@ -110,7 +110,7 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
         itself. "auto" is `FalsePositiveRate(0.05, confidence=None)`: of new normal rows like the
         training rows, 5 % are flagged on average, fewer if there are outliers among the training
         rows. It and "fpr" use errors of rows not trained on: each member leaves out some rows, of
-        few about a quarter, of many a tenth; if `validation_fraction` holds rows out, or
+        few about a quarter, of many a twentieth; if `validation_fraction` holds rows out, or
         there are fewer than 3 members, as :class:`skae.AutoencoderOutlierDetector` does. The other
         rules use the errors of the held-out rows, or of the training rows if none are held out.
     contamination : float or "auto", default="auto"

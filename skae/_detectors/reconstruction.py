@@ -66,7 +66,7 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
         "quantile", "median_mad", "iqr", "fpr" or "pot". A float is the threshold of the error
         itself. "auto" is `FalsePositiveRate(0.05, confidence=None)`: of new normal rows like the
         training rows, 5 % are flagged on average, fewer if there are outliers among the training
-        rows. It and "fpr" use errors of rows not fitted on: a tenth of 1,000 rows or more; of
+        rows. It and "fpr" use errors of rows not fitted on: a twentieth of 1,000 rows or more; of
         fewer, the errors come from a clone that is fitted on a part of them before the one that is
         kept, and below 20 rows, with a warning, from the rows fitted on. The other rules, and all
         of them for a trained model, use the errors of the rows given to `fit`.
