@@ -353,7 +353,8 @@ class TestFalsePositiveRateOnAverage:
     def test_flags_what_a_p_value_of_the_rate_flags(self, n_errors, rate):
         # The share of the errors, with the row's own, that are as large: 1, 2, ... over n + 1.
         errors = np.arange(1.0, n_errors + 1)
-        rows = np.arange(n_errors + 1) + 0.25
+        # Of two neighbors' gap, the half below the middle is left to them.
+        rows = np.arange(n_errors + 1) + 0.75
         as_large = 1 + (errors >= rows[:, None]).sum(axis=1)
         flagged = rows > FalsePositiveRate(rate, confidence=None).threshold(errors)
         expected = as_large <= rate * (n_errors + 1) + 1e-9
