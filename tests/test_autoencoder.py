@@ -14,7 +14,7 @@ from skae import AutoencoderOutlierDetector
 from skae._detectors.trained import Extent
 from skae._engines.keras.training import train
 from skae._errors import row_errors
-from skae.thresholds import MeanStd, Quantile
+from skae.thresholds import FalsePositiveRate, MeanStd, Quantile
 
 # Three epochs make a quick test and a poor network; TestWarnings looks at the warning itself.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -50,7 +50,11 @@ class TestContract:
     def test_scores_are_float64_and_minus_the_error(self, fitted, normal):
         scores = fitted.score_samples(normal)
         assert scores.dtype == np.float64
-        np.testing.assert_array_equal(scores, -fitted.reconstruction_error(normal))
+        np.testing.assert_allclose(scores, -fitted.feature_errors(normal).mean(axis=1))
+        by_mse = detector(error="mse").fit(normal)
+        np.testing.assert_array_equal(
+            by_mse.score_samples(normal), -by_mse.reconstruction_error(normal)
+        )
 
     def test_decision_is_score_less_offset_and_prediction_its_sign(self, fitted, normal):
         decision = fitted.decision_function(normal)
@@ -71,6 +75,7 @@ class TestContract:
         fitted = detector(error=error).fit(normal)
         expected = row_errors(error, normal, fitted.reconstruct(normal))
         np.testing.assert_allclose(fitted.reconstruction_error(normal), expected, rtol=1e-5)
+        np.testing.assert_allclose(fitted.score_samples(normal), -expected, rtol=1e-5)
 
     def test_codes_decode_to_the_reconstruction(self, fitted, normal):
         codes = fitted.transform(normal)
@@ -146,15 +151,40 @@ class TestThreshold:
     @pytest.mark.parametrize(
         ("threshold", "rule"),
         [
-            ("auto", MeanStd()),
             ("mean_std", MeanStd()),
             ("quantile", Quantile()),
             (MeanStd(k=3), MeanStd(k=3)),
         ],
     )
     def test_rule_sees_the_training_errors(self, normal, threshold, rule):
-        fitted = detector(threshold=threshold).fit(normal)
+        fitted = detector(error="mse", threshold=threshold).fit(normal)
         assert fitted.offset_ == -rule.threshold(fitted.reconstruction_error(normal))
+
+    @pytest.mark.parametrize(
+        ("threshold", "rule"),
+        [("auto", FalsePositiveRate(confidence=None)), ("fpr", FalsePositiveRate())],
+    )
+    def test_a_promise_sees_rows_held_out(self, normal, threshold, rule):
+        seen = []
+
+        class Listening(FalsePositiveRate):
+            def _threshold(self, errors, is_outlier):
+                seen.append(errors)
+                return super()._threshold(errors, is_outlier)
+
+        fitted = detector(threshold=threshold).fit(normal)
+        heard = detector(threshold=Listening(**rule.get_params())).fit(normal)
+        # A fifth of the rows, or as many as it takes.
+        assert [len(errors) for errors in seen] == [max(len(normal) // 5, rule.min_errors)]
+        assert fitted.offset_ == heard.offset_ == -rule.threshold(seen[0])
+        # They come from another network, without these rows.
+        assert not np.isin(seen[0], -fitted.score_samples(normal)).any()
+
+    def test_without_rows_to_spare_the_rule_sees_the_training_errors(self, normal):
+        with pytest.warns(UserWarning, match=r"Of 19 rows none can be spared.*Give 20 rows"):
+            fitted = detector(error="mse").fit(normal[:19])
+        largest = fitted.reconstruction_error(normal[:19]).max()
+        assert -fitted.offset_ == pytest.approx(largest, rel=1e-6)
 
     @pytest.mark.parametrize("contamination", [0.1, 0.5])
     @pytest.mark.parametrize("validation_fraction", [0.0, 0.3])
@@ -256,8 +286,8 @@ class TestTraining:
         generator = np.random.default_rng(0)
         noise = generator.random((len(normal) // 4, 140), dtype=np.float32)
         X = np.vstack([normal, noise])
-        plain = detector(epochs=40).fit(X)
-        trimmed = detector(epochs=40, trim_fraction=0.25).fit(X)
+        plain = detector(epochs=40, loss="mse").fit(X)
+        trimmed = detector(epochs=40, loss="mse", trim_fraction=0.25).fit(X)
         assert (
             trimmed.reconstruction_error(noise).mean() / trimmed.reconstruction_error(normal).mean()
             > plain.reconstruction_error(noise).mean() / plain.reconstruction_error(normal).mean()
@@ -336,7 +366,9 @@ class TestTraining:
                 self.calls.append(("epoch", epoch, sorted(logs)))
 
         recorder = Recorder()
-        detector(callbacks=[recorder], epochs=2, batch_size=200).fit(normal)
+        # Of fewer than 1,000 rows, "auto" would hold a fifth out of the training that is heard.
+        params = {"epochs": 2, "batch_size": 200, "threshold": "mean_std"}
+        detector(callbacks=[recorder], **params).fit(normal)
         batches = [("batch", 0), ("batch", 1)]
         assert recorder.calls == [
             *batches,
@@ -346,9 +378,12 @@ class TestTraining:
         ]
         assert recorder.model is None
 
-    def test_a_model_saved_by_a_callback_loads(self, normal, tmp_path):
+    @pytest.mark.parametrize(
+        "params", [{}, {"loss": "mse"}, {"loss": "msle"}, {"loss": "mse", "trim_fraction": 0.25}]
+    )
+    def test_a_model_saved_by_a_callback_loads(self, normal, tmp_path, params):
         checkpoint = keras.callbacks.ModelCheckpoint(tmp_path / "model.keras")
-        fitted = detector(callbacks=[checkpoint], epochs=2).fit(normal)
+        fitted = detector(callbacks=[checkpoint], epochs=2, **params).fit(normal)
         saved = keras.models.load_model(tmp_path / "model.keras")
         np.testing.assert_allclose(
             saved.predict(normal, verbose=0), fitted.reconstruct(normal), atol=1e-6
@@ -369,8 +404,9 @@ class TestTraining:
         assert capsys.readouterr() == ("", "")
 
     def test_epochs_auto_follow_the_number_of_rows(self, normal):
-        few = detector(epochs="auto", batch_size=2).fit(normal[:8]).n_iter_
-        many = detector(epochs="auto", batch_size=2).fit(normal[:200]).n_iter_
+        params = {"epochs": "auto", "batch_size": 2, "threshold": "mean_std"}
+        few = detector(**params).fit(normal[:8]).n_iter_
+        many = detector(**params).fit(normal[:200]).n_iter_
         assert few == 200
         assert many == 20
 
@@ -565,7 +601,7 @@ class TestBadInput:
             constant.astype(object),
             [[0, 1], [1, 0]],
         ):
-            assert np.isfinite(detector().fit(X).score_samples(X)).all()
+            assert np.isfinite(detector(threshold="mean_std").fit(X).score_samples(X)).all()
 
 
 class TestWarnings:

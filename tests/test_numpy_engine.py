@@ -77,26 +77,28 @@ class ByKeras:
     dtype = np.float32
 
     def __init__(self, network):
+        self.n_members = network.n_members
         parts = (network.blueprint, network.layout, network.weights)
         self.forward = keras_engine.forward(*parts)
 
 
 def fitted_scorer(model, error):
     scorer = Scorer(model, error)
-    scorer.fit(X)
+    scorer.fit(X, random=np.random.RandomState(0))
     return scorer
 
 
 class TestComputesWhatKerasDoes:
     def test_scores_for_each_error(self, fitted):
         assert isinstance(fitted._network.forward, numpy_engine.Forward)
-        errors = ["mse", "mae", "msle", "standardized", "mahalanobis"]
+        errors = ["mse", "mae", "msle", "standardized", "mahalanobis", "combined"]
         if getattr(fitted, "architecture", None) == "vae":
             errors.append("reconstruction_probability")
         for error in errors:
             scores = fitted_scorer(fitted._network, error).row_errors(X)
             expected = fitted_scorer(ByKeras(fitted._network), error).row_errors(X)
-            # The learned errors divide by small residuals, which magnifies what is rounded.
+            # The learned errors divide by small residuals, or standardize codes, which magnifies
+            # what is rounded.
             tolerance = 1e-5 if error in ("mse", "mae", "msle") else 1e-4
             np.testing.assert_allclose(
                 scores, expected, rtol=0, atol=tolerance * expected.max(), err_msg=error
@@ -136,7 +138,7 @@ class TestComputesWhatKerasDoes:
     def test_a_network_with_any_activation(self, name):
         activation = keras.activations.get(name)
         by_name, by_function = (
-            AutoencoderOutlierDetector(activation=given, **FEW).fit(X)
+            AutoencoderOutlierDetector(activation=given, error="mse", **FEW).fit(X)
             for given in (name, activation)
         )
         assert numpy_engine.can_compute(by_name._network.blueprint) == (
@@ -163,7 +165,7 @@ COMPANIES = (1, 2, 15, 16, 17, 31, 32, 33, 64, 500)
 class TestAnyCompany:
     """By construction: no operation's order depends on the other rows."""
 
-    @pytest.mark.parametrize("error", ["mse", "mae", "mahalanobis"])
+    @pytest.mark.parametrize("error", ["mse", "mae", "mahalanobis", "combined"])
     def test_batches_of_any_size(self, fitted, error):
         scorer = fitted_scorer(fitted._network, error)
         expected = scorer.row_errors(X)
@@ -194,9 +196,9 @@ class TestAnyCompany:
             np.testing.assert_array_equal(fitted.score_samples(many), expected)
 
     def test_codes_and_feature_errors(self, fitted):
-        each = fitted.reconstruction_error(X, per_feature=True)
-        alone = [fitted.reconstruction_error(row[None], per_feature=True)[0] for row in X[:20]]
-        np.testing.assert_array_equal(alone, each[:20])
+        for method in (fitted.feature_errors, lambda X: fitted.reconstruction_error(X, True)):
+            alone = [method(row[None])[0] for row in X[:20]]
+            np.testing.assert_array_equal(alone, method(X)[:20])
         if hasattr(fitted, "transform"):
             codes = fitted.transform(X)
             np.testing.assert_array_equal(

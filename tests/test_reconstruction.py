@@ -31,7 +31,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 
 from skae import AutoencoderOutlierDetector, FitOnInliers, ReconstructionOutlierDetector
-from skae.thresholds import MeanStd, Quantile
+from skae.thresholds import FalsePositiveRate, MeanStd, Quantile
 
 # Few iterations make a quick test; how well an MLPRegressor converges is not what is tested.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -122,6 +122,26 @@ class Smoother(keras.Model):
         return self.convolution(rows)
 
 
+class Recording(PCA):
+    """Keeps the rows that it is fitted on."""
+
+    seen = []
+
+    def fit(self, X, y=None):
+        self.seen.append(X.copy())
+        return super().fit(X)
+
+
+class Weighed(Ridge):
+    """Keeps the rows and weights that it is fitted with."""
+
+    seen = []
+
+    def fit(self, X, y, sample_weight=None):
+        self.seen.append((X.copy(), sample_weight))
+        return super().fit(X, y, sample_weight=sample_weight)
+
+
 def built(model, *shape):
     model(np.zeros((2, *shape)))
     return model
@@ -194,18 +214,19 @@ def squares(rows, reconstruction):
 class TestReconstruction:
     @pytest.mark.parametrize("estimator", TRANSFORMERS, ids=type_name)
     def test_transformers(self, estimator):
-        fitted = detector(estimator).fit(X)
+        fitted = detector(estimator, threshold="mean_std").fit(X)
         by_hand = clone(estimator).fit(X, None)
         self.compare(fitted, by_hand.inverse_transform(by_hand.transform(X)))
 
     @pytest.mark.parametrize("estimator", REGRESSORS, ids=type_name)
     def test_regressors(self, estimator):
-        self.compare(detector(estimator).fit(X), clone(estimator).fit(X, X).predict(X))
+        fitted = detector(estimator, threshold="mean_std").fit(X)
+        self.compare(fitted, clone(estimator).fit(X, X).predict(X))
 
     def test_networks(self, network):
         model, layout = network
         expected = model.predict(X.reshape(-1, *layout), verbose=0).reshape(X.shape)
-        self.compare(detector(model).fit(X), expected, atol=1e-6)
+        self.compare(detector(model, threshold="mean_std").fit(X), expected, atol=1e-6)
 
     def compare(self, fitted, expected, atol=1e-12):
         each = squares(X, expected)
@@ -281,8 +302,10 @@ class TestReconstruction:
 
     def test_estimators_that_write_into_what_they_are_given(self):
         rows = X.copy()
-        careless = detector(make_pipeline(StandardScaler(copy=False), PCA(2))).fit(rows)
-        careful = detector(make_pipeline(StandardScaler(), PCA(2))).fit(X)
+        careless, careful = (
+            detector(make_pipeline(StandardScaler(copy=copy), PCA(2)), random_state=0).fit(given)
+            for copy, given in ((False, rows), (True, X))
+        )
         np.testing.assert_array_equal(careless.score_samples(rows), careful.score_samples(X))
         assert careless.offset_ == careful.offset_
         np.testing.assert_array_equal(rows, X)
@@ -297,13 +320,66 @@ class TestReconstruction:
 class TestThreshold:
     @pytest.mark.parametrize(
         ("threshold", "rule"),
-        [("auto", MeanStd()), ("mean_std", MeanStd()), ("quantile", Quantile())]
-        + 2 * [(MeanStd(k=3), MeanStd(k=3))],
+        [("mean_std", MeanStd()), ("quantile", Quantile()), (MeanStd(k=3), MeanStd(k=3))],
     )
     @pytest.mark.parametrize("estimator", [PCA(2), dense()], ids=["pca", "net"])
     def test_rule_sees_the_training_errors(self, estimator, threshold, rule):
         fitted = detector(estimator, threshold=threshold).fit(X)
         assert fitted.offset_ == -rule.threshold(fitted.reconstruction_error(X))
+
+    @pytest.mark.parametrize(
+        ("threshold", "rule"),
+        [
+            ("auto", FalsePositiveRate(confidence=None)),
+            (FalsePositiveRate(0.2), FalsePositiveRate(0.2)),
+        ],
+    )
+    @pytest.mark.parametrize("estimator", [dense(), FrozenEstimator(PCA(2).fit(X[:20]))])
+    def test_of_what_is_fitted_already_every_row_sets_the_threshold(
+        self, estimator, threshold, rule
+    ):
+        fitted = detector(estimator, threshold=threshold).fit(X)
+        assert fitted.offset_ == -rule.threshold(fitted.reconstruction_error(X))
+
+    @pytest.mark.parametrize(
+        ("n_rows", "n_held_out", "refits"),
+        [(20, 10, True), (100, 20, True), (999, 199, True), (1000, 100, False)],
+    )
+    def test_a_promise_sees_rows_that_were_not_fitted_on(self, n_rows, n_held_out, refits):
+        rows = np.random.default_rng(0).normal(size=(n_rows, 4))
+        Recording.seen.clear()
+        fitted = detector(Recording(2), random_state=0).fit(rows)
+        assert [len(seen) for seen in Recording.seen] == [n_rows - n_held_out] + [n_rows] * refits
+        is_seen = (rows[:, None] == Recording.seen[0]).all(axis=2).any(axis=1)
+        assert (~is_seen).sum() == n_held_out
+        first = PCA(2).fit(Recording.seen[0])
+        made = first.inverse_transform(first.transform(rows[~is_seen]))
+        errors = squares(rows[~is_seen], made).mean(axis=1)
+        rule = FalsePositiveRate(0.05, confidence=None)
+        assert -fitted.offset_ == pytest.approx(rule.threshold(errors), rel=1e-9)
+        # The detector itself knows all rows, where these are few.
+        expected = PCA(2).fit(rows) if refits else first
+        np.testing.assert_allclose(
+            fitted.reconstruct(rows), expected.inverse_transform(expected.transform(rows))
+        )
+
+    def test_without_rows_to_spare_the_training_errors_set_the_threshold(self):
+        with pytest.warns(UserWarning, match=r"Of 19 rows none can be spared.*Give 20 rows"):
+            fitted = detector(PCA(2)).fit(X[:19])
+        assert -fitted.offset_ == pytest.approx(fitted.reconstruction_error(X[:19]).max(), rel=1e-6)
+
+    def test_random_state_determines_the_rows(self):
+        offsets = [detector(PCA(2), random_state=seed).fit(X).offset_ for seed in (0, 0, 1)]
+        assert offsets[0] == offsets[1] != offsets[2]
+
+    def test_fit_parameters_follow_the_rows(self):
+        weight = np.linspace(0, 1, 60)
+        Weighed.seen.clear()
+        detector(Weighed(alpha=10.0), random_state=0).fit(X, sample_weight=weight)
+        for rows, weights in Weighed.seen:
+            positions = (X[:, None] == rows).all(axis=2).argmax(axis=0)
+            np.testing.assert_array_equal(weights, weight[positions])
+        assert [len(rows) for rows, _ in Weighed.seen] == [41, 60]
 
     @pytest.mark.parametrize("contamination", [0.1, 0.5])
     @pytest.mark.parametrize("estimator", [PCA(2), mlp(), dense()], ids=["pca", "mlp", "net"])
@@ -448,16 +524,18 @@ class TestData:
 
     def test_lists_and_integers(self):
         rows = [[0, 1], [1, 0], [4, 2], [3, 3]]
-        expected = detector(PCA(1)).fit(np.array(rows, dtype=float)).score_samples(rows)
-        np.testing.assert_array_equal(detector(PCA(1)).fit(rows).score_samples(rows), expected)
+        few = detector(PCA(1), threshold="mean_std")
+        expected = few.fit(np.array(rows, dtype=float)).score_samples(rows)
+        np.testing.assert_array_equal(few.fit(rows).score_samples(rows), expected)
 
 
 class TestComposition:
     def test_fit_on_inliers_around_a_pipeline(self):
         y = np.where(np.arange(60) % 5 == 0, -1, 1)
-        meta = FitOnInliers(make_pipeline(MinMaxScaler(), detector(PCA(2)))).fit(X, y)
+        inner = detector(PCA(2), random_state=0)
+        meta = FitOnInliers(make_pipeline(MinMaxScaler(), inner)).fit(X, y)
         scaler = MinMaxScaler().fit(X[y == 1])
-        by_hand = detector(PCA(2)).fit(scaler.transform(X[y == 1]))
+        by_hand = clone(inner).fit(scaler.transform(X[y == 1]))
         np.testing.assert_array_equal(
             meta.score_samples(X), by_hand.score_samples(scaler.transform(X))
         )

@@ -32,6 +32,7 @@ LABEL_FREE = [
     MedianMAD(),
     InterquartileFence(),
     FalsePositiveRate(),
+    FalsePositiveRate(confidence=None),
     PeaksOverThreshold(),
 ]
 RULES = [
@@ -41,6 +42,7 @@ RULES = [
     Quantile(q=0.7),
     Quantile(q=1),
     FalsePositiveRate(rate=0.5),
+    FalsePositiveRate(rate=0.5, confidence=None),
     PeaksOverThreshold(rate=0.1),
     Youden(),
     FBeta(),
@@ -97,6 +99,7 @@ def test_unfit_errors_are_refused(rule, errors, message):
         FalsePositiveRate(rate=0),
         FalsePositiveRate(rate=5),
         FalsePositiveRate(confidence=1),
+        FalsePositiveRate(rate=1, confidence=None),
         PeaksOverThreshold(rate=0.0),
         PeaksOverThreshold(level=98),
         MinimalCost(false_positive_cost=0),
@@ -201,6 +204,7 @@ def test_the_order_of_the_errors_does_not_matter(rule):
         [MedianMAD(k=k) for k in (-1, 0, 1, 3)],
         [InterquartileFence(k=k) for k in (-1, 0, 1.5, 3)],
         [FalsePositiveRate(rate=rate) for rate in (0.5, 0.1, 0.05, 0.01)],
+        [FalsePositiveRate(rate, confidence=None) for rate in (0.5, 0.1, 0.05, 0.01)],
         [FalsePositiveRate(confidence=confidence) for confidence in (0.05, 0.5, 0.95, 0.999)],
         # From the quantile over where the tail begins to far beyond the rows.
         [PeaksOverThreshold(rate=rate) for rate in (0.5, 0.1, 0.02, 0.0199, 0.01, 1e-3, 1e-9)],
@@ -215,7 +219,7 @@ def test_stricter_parameters_raise_the_threshold(rules):
 @pytest.mark.parametrize(
     ("short_name", "rule"),
     [
-        ("auto", MeanStd()),
+        ("auto", FalsePositiveRate(rate=0.05, confidence=None)),
         ("mean_std", MeanStd()),
         ("quantile", Quantile()),
         ("median_mad", MedianMAD()),
@@ -331,6 +335,48 @@ class TestFalsePositiveRate:
         thresholds = [FalsePositiveRate().threshold(errors) for errors in above]
         # Between 1 and 2 it flags 4 %, which keeps the promise; between 0 and 1 it would flag 34 %.
         assert min(thresholds) == 1.5
+
+
+class TestFalsePositiveRateOnAverage:
+    @pytest.mark.parametrize(
+        ("n_errors", "expected"),
+        # The largest error until two may lie above: 0.05 * (39 + 1) - 1 is one above it.
+        [(1, 1), (18, 18), (19, 19), (20, 20), (38, 38), (39, 38.5), (58, 57.5), (100, 96.5)],
+    )
+    def test_values(self, n_errors, expected):
+        errors = np.random.default_rng(0).permutation(np.arange(1.0, n_errors + 1))
+        rule = FalsePositiveRate(rate=0.05, confidence=None)
+        assert rule.threshold(errors) == pytest.approx(expected, rel=1e-6)
+
+    @pytest.mark.parametrize("rate", [0.01, 0.05, 0.1, 0.3, 0.5])
+    @pytest.mark.parametrize("n_errors", [1, 9, 10, 19, 20, 39, 40, 99, 100, 199, 1000])
+    def test_flags_what_a_p_value_of_the_rate_flags(self, n_errors, rate):
+        # The share of the errors, with the row's own, that are as large: 1, 2, ... over n + 1.
+        errors = np.arange(1.0, n_errors + 1)
+        # Of two neighbors' gap, the half below the middle is left to them.
+        rows = np.arange(n_errors + 1) + 0.75
+        as_large = 1 + (errors >= rows[:, None]).sum(axis=1)
+        flagged = rows > FalsePositiveRate(rate, confidence=None).threshold(errors)
+        expected = as_large <= rate * (n_errors + 1) + 1e-9
+        # With too few errors the largest is all there is.
+        expected[-1] = True
+        np.testing.assert_array_equal(flagged, expected)
+
+    @pytest.mark.parametrize(("rate", "needed"), [(0.05, 19), (0.01, 99), (0.1, 9), (0.3, 3)])
+    def test_how_many_errors_keep_the_promise(self, rate, needed):
+        assert FalsePositiveRate(rate, confidence=None).min_errors == needed
+        assert 1 / (needed + 1) <= rate + 1e-9 < 1 / needed
+
+    @pytest.mark.parametrize("truth", [expon(), norm(), pareto(1)], ids=["exp", "norm", "pareto"])
+    @pytest.mark.parametrize("n_errors", [19, 30, 100, 400])
+    def test_promise_is_kept_on_average(self, truth, n_errors):
+        rule = FalsePositiveRate(confidence=None)
+        errors = truth.rvs(size=(4000, n_errors), random_state=0)
+        rates = truth.sf([rule.threshold(row) for row in errors])
+        bound = 3 * rates.std() / np.sqrt(len(rates))
+        assert rates.mean() <= 0.05 + bound
+        # As near to that as steps of 1 / (n + 1) allow, of which a half goes to the middle.
+        assert rates.mean() >= 0.05 - 1.5 / (n_errors + 1) - bound
 
 
 class TestPeaksOverThreshold:
@@ -502,12 +548,12 @@ class TestMinimalCost:
 
 @pytest.mark.parametrize(
     "rule",
-    ["median_mad", "iqr", "fpr", PeaksOverThreshold(rate=0.01, level=0.9), 0.01],
-    ids=["median_mad", "iqr", "fpr", "pot", "number"],
+    ["median_mad", "iqr", PeaksOverThreshold(rate=0.01, level=0.9), 0.01],
+    ids=["median_mad", "iqr", "pot", "number"],
 )
 def test_as_the_threshold_of_a_detector(heartbeats, make_detector, rule):
     X, y = heartbeats
-    detector = make_detector(threshold=rule, epochs=20).fit(X[y == 1])
+    detector = make_detector(threshold=rule, error="mse", epochs=20).fit(X[y == 1])
     errors = -detector.score_samples(X[y == 1])
     assert -detector.offset_ == pytest.approx(as_rule(rule).threshold(errors))
 

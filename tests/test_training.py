@@ -19,8 +19,9 @@ OPTIONS = TrainingOptions(
     learning_rate=0.01,
     epochs=5,
     batch_size=50,
-    trim_fraction=0.0,
+    trim_fraction=(0.0,),
     noise=0.0,
+    usual_variance=1.0,
     early_stopping=False,
     n_iter_no_change=1,
     tol=0.0,
@@ -195,7 +196,7 @@ def test_only_the_given_rows_are_trained_on():
 def test_trimmed_loss_is_the_mean_of_the_rows_that_are_kept():
     model = network()
     errors = np.sort(np.square(X - np.asarray(model(X))).mean(axis=1))
-    history = train(model, X, options(trim_fraction=0.3, epochs=1))
+    history = train(model, X, options(trim_fraction=(0.3,), epochs=1))
     assert history["loss"][0] == pytest.approx(errors[:35].mean(), rel=1e-5)
 
 
@@ -203,7 +204,7 @@ def test_trimmed_loss_is_the_mean_of_the_rows_that_are_kept():
 def test_trimming_nothing_changes_nothing(loss):
     plain, trimmed = network(), network()
     train(plain, X, options(loss=loss))
-    train(trimmed, X, options(loss=loss, trim_fraction=1e-9))
+    train(trimmed, X, options(loss=loss, trim_fraction=(1e-9,)))
     for first, second in zip(plain.get_weights(), trimmed.get_weights(), strict=True):
         np.testing.assert_allclose(first, second, atol=1e-6)
 

@@ -205,16 +205,6 @@ def checked_weights(sample_weight: Any, X):
     return _check_sample_weight(sample_weight, X, dtype=np.float32, ensure_non_negative=True)
 
 
-def check_weights_of_training(weights, rows):
-    """Refuse weights that are zero on all rows that are not held out."""
-    if weights is not None and not weights[rows].any():
-        raise ValueError(
-            f"sample_weight is zero for all {len(rows)} rows left to train on: those with a weight "
-            "are held out. Give more rows a weight, or validation rows as X_val in place of "
-            "validation_fraction."
-        )
-
-
 def weights_of_rows(X, weights, rows):
     """Return the weights of some rows of X; a number is the weight of each row."""
     if isinstance(weights, Number):

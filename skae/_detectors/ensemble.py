@@ -11,7 +11,8 @@ from skae._detectors.base import error_constraints
 from skae._detectors.calibration import MIN_ROWS, all_rows, left_out_by_members
 from skae._detectors.trained import NETWORK_CONSTRAINTS, NetworkDetector
 from skae._engines.keras.blueprints import BuiltInBlueprint
-from skae._engines.options import Layout
+from skae._engines.keras.loading import resolve
+from skae._engines.options import Layout, member_sizes
 from skae._network.architectures import DENSE_MEMBERS
 from skae._network.feeding import fits_at_once
 from skae._sklearn_compat import Interval
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 # Fewer would each miss too many of the rows.
 _MIN_MEMBERS = 3
+# Keras' activations that do not act on each value alone.
+_OF_WHOLE_CODES = ("glu", "log_softmax", "softmax", "sparsemax")
 
 
 class AutoencoderEnsembleOutlierDetector(NetworkDetector):
@@ -318,6 +321,18 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
         left_out = left_out_by_members(rule, len(X), self.n_estimators, random)
         return all_rows(len(X))._replace(left_out=left_out)
 
+    def _check_parameters(self):
+        super()._check_parameters()
+        sizes = set(member_sizes(self._latent_dim(), self.n_estimators))
+        if len(sizes) > 1 and not _acts_on_each_value(self.latent_activation):
+            raise ValueError(
+                f"latent_activation={self.latent_activation!r} is not known to act on each value "
+                "of a code alone, which codes of different sizes need, as they are computed side "
+                f"by side: give a single latent_dim, such as {max(sizes)}, or one of Keras' "
+                "activations but "
+                f"{', '.join(map(repr, _OF_WHOLE_CODES[:-1]))} and {_OF_WHOLE_CODES[-1]!r}."
+            )
+
     def _latent_dim(self):
         given = self.latent_dim
         if isinstance(given, Integral):
@@ -357,3 +372,10 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
                 f"warm_start=True resumes {n_members} autoencoders, but "
                 f"n_estimators={self.n_estimators}: fit with warm_start=False to start anew."
             )
+
+
+def _acts_on_each_value(activation):
+    """Tell whether an activation is one of Keras' that acts on each value alone."""
+    function = resolve("activations", activation)
+    is_of_keras = getattr(function, "__module__", "").split(".")[0] == "keras"
+    return is_of_keras and getattr(function, "__name__", None) not in (None, *_OF_WHOLE_CODES)

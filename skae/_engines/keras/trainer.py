@@ -211,10 +211,11 @@ class Trainer:
         import tensorflow as tf
 
         self._usual_variance = tf.Variable(1.0, trainable=False)
-        loss: Any = self._logarithmic
+        given: Any = None
         if options.loss != "auto":
-            loss = resolve("losses", options.loss)
-            self._check_compares_rows("loss", options.loss, loss)
+            given = resolve("losses", options.loss)
+            self._check_compares_rows("loss", options.loss, given)
+        loss = given or self._logarithmic
         if loss is resolve("losses", "msle"):
             loss = _fast_msle
         if np.any(options.trim_fraction):
@@ -230,6 +231,9 @@ class Trainer:
             metrics=[self._metric(metric) for metric in options.metrics],
             jit_compile=False,
         )
+        if loss is not given:
+            # Keras alone could not load a model that a callback saves with a loss of ours.
+            self.model.get_compile_config = lambda: None
         if is_auto and isinstance(options.optimizer, str) and options.callbacks:
             # One of them may assign another rate, or save the model, which Keras must then load.
             self._schedule = YieldingSchedule(self.model.optimizer)
