@@ -202,7 +202,9 @@ class ReconstructionErrorDetector(DocumentationLinkMixin, OffsetMixin, OutlierMi
         """Return the three parts of the combined error of each row.
 
         Each is relative to its mean over the training rows, so that 1 is usual, 0.5 for "latent",
-        which counts half.
+        which counts half. With `trim_fraction`, "memory" and "latent" count less, and nothing where
+        half of the rows are trimmed: a network that has not seen the anomalies reconstructs them
+        badly, but their codes may lie anywhere.
 
         Parameters
         ----------

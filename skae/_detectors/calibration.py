@@ -82,14 +82,13 @@ def drawn(n_held_out, n_samples, random):
 def left_out_by_members(rule, n_samples, n_members, random):
     """Return which rows each of several members is not trained on, for a rule that needs them.
 
-    Of few rows each is left out by some members; of many, a fifth are, so that a member is trained
-    on nearly all.
+    Of few rows each is left out by some members; of many, a twentieth are.
 
     Returns
     -------
     left_out : ndarray of bool, of shape (n_samples, n_members)
     """
-    wanted = max(_MIN_LEFT_OUT, getattr(rule, "min_errors", 0), n_samples // 5)
+    wanted = max(_MIN_LEFT_OUT, getattr(rule, "min_errors", 0), n_samples // 20)
     rows = random.permutation(n_samples)[: min(wanted, _MAX_HELD_OUT)]
     times = max(1, round(n_members / 4))
     members = (np.arange(len(rows))[:, None] + np.arange(times)) % n_members

@@ -113,7 +113,7 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
         itself. "auto" is `FalsePositiveRate(0.05, confidence=None)`: of new normal rows like the
         training rows, 5 % are flagged on average, fewer if there are outliers among the training
         rows. It and "fpr" use errors of rows not trained on: each member leaves out some rows, of
-        few about a quarter, of many a twentieth; if `validation_fraction` holds rows out, or
+        few about a quarter, of many far less; if `validation_fraction` holds rows out, or
         there are fewer than 3 members, as :class:`skae.AutoencoderOutlierDetector` does. The other
         rules use the errors of the held-out rows, or of the training rows if none are held out.
     contamination : float or "auto", default="auto"
@@ -142,7 +142,8 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
         member. Changing or training it does not change the detector's scores.
     member_weights_ : ndarray of shape (n_estimators,)
         Factors that bring the members' errors to a common scale, on which each member has the same
-        mean error over the rows that set the offset.
+        mean error over the rows that set the offset; of the combined error, in proportion to what
+        its parts count: 2.5 for a member that is not trimmed, and 1 for one that is by half.
     estimators_samples_ : list of ndarray of int
         The positions of the rows that each member was trained on, where members leave out rows.
     oob_score_samples_ : ndarray of shape (n_samples,)

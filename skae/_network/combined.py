@@ -19,6 +19,9 @@ PARTS = ("reconstruction", "memory", "latent")
 MAX_CODES = 256
 # What the parts count, once each is relative to its mean over the training rows.
 _WEIGHTS = np.array([1.0, 1.0, 0.5])
+# What they count for a network trained without half of the rows: it has not seen the anomalies, so
+# that it reconstructs them badly, while their codes may be anywhere.
+_WEIGHTS_TRIMMED = np.array([1.0, 0.0, 0.0])
 # Added to the variances of standardized codes, so that one that never varies does not dominate.
 _RIDGE = 1e-3
 # A mean error that is smaller, relative to the mean square of the rows, is rounding.
@@ -54,16 +57,24 @@ class CombinedError:
         The positions of the rows whose codes are kept.
     decode : callable
         From codes to rows.
+    trim : float, default=0.0
+        The share of rows, in [0, 0.5], that training has left out.
 
     Attributes
     ----------
+    weights : ndarray of shape (3,)
+        What each part counts.
+    nominal : float
+        Their sum: the mean error of the training rows.
     usual : ndarray of shape (3,)
         The mean of each part over the training rows, each without its own code.
     known_rows : ndarray of shape (n_codes_kept, n_features)
         What the model makes of the codes that are kept.
     """
 
-    def __init__(self, X, view, sample_weight, kept, decode):
+    def __init__(self, X, view, sample_weight, kept, decode, trim=0.0):
+        self.weights = (1 - 2 * trim) * _WEIGHTS + 2 * trim * _WEIGHTS_TRIMMED
+        self.nominal = self.weights.sum()
         codes = view.code.astype(np.float64)
         location = np.average(codes, axis=0, weights=sample_weight)
         variances = np.average(np.square(codes - location), axis=0, weights=sample_weight)
@@ -96,7 +107,7 @@ class CombinedError:
         -------
         parts : ndarray of shape (n_samples, 3), float64
         """
-        return self._raw_parts(X, view, left_out) * (_WEIGHTS / self.usual)
+        return self._raw_parts(X, view, left_out) * (self.weights / self.usual)
 
     def row_errors(self, X, view, left_out=None):
         """Return the error of each row."""
@@ -109,7 +120,7 @@ class CombinedError:
         square of what the reconstruction differs from that of the mean code.
         """
         squares, known, distances = self._raw_features(X, view, left_out)
-        weights = _WEIGHTS / self.usual
+        weights = self.weights / self.usual
         with _no_float_warnings():
             moved = NAMED_ERRORS["mse"](view.reconstruction, self._center)
             total = np.add.reduce(moved, axis=1)[:, None]

@@ -33,7 +33,14 @@ class ReconstructionError:
         Training rows, from whose residuals some errors learn.
     reconstruction : ndarray
         Of these rows.
+
+    Attributes
+    ----------
+    nominal : float
+        What the mean error of a member is to be, relative to those of others.
     """
+
+    nominal = 1.0
 
     def __init__(self, error, X, reconstruction):
         self._error = fitted_error(error, X, reconstruction)
@@ -64,7 +71,8 @@ class Scorer:
     ----------
     member_weights : ndarray of shape (n_members,)
         Factors that bring the members' errors to a common scale, on which each has the same mean
-        error over the rows that set the offset. A single model has the factor one.
+        error over the rows that set the offset; of the combined error, in proportion to what its
+        parts count. A single model has the factor one.
     mean_feature_errors : ndarray of shape (n_features,)
         Mean error of each feature over these rows.
     """
@@ -124,7 +132,7 @@ class Scorer:
             self._plain_weights = np.ones(len(views))
             kept = self._kept(sample, views, uses, trim_fractions, random)
             if all(map(len, kept)):  # else no code is finite, and no error
-                self._errors = self._combined(sample, views, uses, weight, kept)
+                self._errors = self._combined(sample, views, uses, weight, kept, trim_fractions)
                 usual = np.array([error.usual[0] for error in self._errors])
                 self._plain_weights = _common_scale(usual)
         if calibration is not None:
@@ -148,7 +156,7 @@ class Scorer:
         n_kept = min(len(positions) for positions in found)
         return [np.sort(positions[:n_kept]) for positions in found]
 
-    def _combined(self, X, views, uses, weight, kept):
+    def _combined(self, X, views, uses, weight, kept, trim_fractions):
         errors = []
         for member, (view, use, positions) in enumerate(zip(views, uses, kept, strict=True)):
             usable = use & np.isfinite(view.code).all(axis=1)
@@ -160,6 +168,7 @@ class Scorer:
                     weight[usable],
                     position_among_used[positions],
                     lambda codes, member=member: self._decoded(codes, member),
+                    trim_fractions[member] if trim_fractions else 0.0,
                 )
             )
         return errors
@@ -181,7 +190,8 @@ class Scorer:
             rows = slice(None) if unseen is None else unseen[:, member]
             means.append(mean_feature_errors(errors[rows]))
         means = np.stack(means)
-        self.member_weights = _common_scale(means.mean(axis=1))
+        nominal = [error.nominal for error in self._errors]
+        self.member_weights = _common_scale(means.mean(axis=1), np.array(nominal))
         self.mean_feature_errors = (means * self.member_weights[:, None]).mean(axis=0)
 
     def _training_errors(self, X, sample, views, own, left_out):
@@ -330,9 +340,10 @@ def _uses(n_rows, n_members, left_out):
     return list(~left_out.T)
 
 
-def _common_scale(usual):
-    """Return what brings errors of members with these means to a common scale."""
-    scale = usual.mean()
+def _common_scale(usual, nominal=1.0):
+    """Return what brings errors of members to means in proportion to the nominal ones."""
+    nominal = np.broadcast_to(nominal, usual.shape)
+    scale = nominal * (usual.sum() / nominal.sum())
     is_usable = np.isfinite(usual) & (usual > 0) & np.isfinite(scale)
     return np.divide(scale, usual, out=np.ones(len(usual)), where=is_usable)
 
