@@ -7,6 +7,7 @@ from importlib import import_module
 
 import numpy as np
 
+from skae._engines.keras.forks import check_process
 from skae._engines.keras.halves import output_shape
 from skae._engines.keras.loading import (
     is_keras_model,
@@ -106,6 +107,7 @@ class ConfigBlueprint:
             If Keras cannot build such a model from the template's configuration, or it would
             compute something else.
         """
+        check_process()
         try:
             config = config_of(template, np.random.default_rng(seed))
             blueprint = cls(config, layer_states(template))
@@ -239,6 +241,7 @@ class FunctionBlueprint:
 
 def build_network(blueprint, layout, fast_ops=True):
     """Build a network, and check that its output has the shape of its input."""
+    check_process()
     model = blueprint.build(fast_ops)
     check_reconstructs(model, (*layout.member_axes, *layout.input_shape))
     return model
@@ -252,6 +255,7 @@ def check_reconstructs(model, input_shape):
     ValueError
         If it does not.
     """
+    check_process()
     actual = _output_shape(model, input_shape)
     if actual != input_shape:
         raise ValueError(

@@ -14,6 +14,7 @@ import numpy as np
 
 from skae._engines.keras.blueprints import build_network
 from skae._engines.keras.cache import TRAINERS, graph_settings
+from skae._engines.keras.forks import check_process
 from skae._engines.keras.forward import forward_functions
 from skae._engines.keras.halves import draw_weights
 from skae._engines.keras.loading import load_keras
@@ -74,6 +75,7 @@ def train_network(blueprint, layout, feed, options, *, feed_val, seeds, weights=
     weights : list of ndarray, default=None
         What to start from in place of initial weights.
     """
+    check_process()
     graph_keys = (blueprint.graph_key(), options.graph_key())
     seed_of_weights, seed_of_order = seeds
 
