@@ -70,6 +70,10 @@ class BuiltInBlueprint:
                 self.layout, self.sizes, seed=self.seed, fast_ops=fast_ops, **self.own_params
             )
 
+    def is_of(self, architecture):
+        """Tell whether it builds this `architecture`; its sizes may differ."""
+        return isinstance(architecture, str) and architecture == self.architecture
+
     def graph_key(self):
         """Return what shapes the network's graph, or None where the user's functions do."""
         sizes = self.sizes.key()
@@ -125,6 +129,15 @@ class ConfigBlueprint:
                 f"{HOW_TO_KEEP_STATE}"
             )
         return blueprint
+
+    def is_of(self, architecture):
+        """Tell whether it builds networks with the structure of this template."""
+        if not is_keras_model(architecture):
+            return False
+        configs = (json.loads(self.config), json.loads(config_of(architecture)))
+        # Each network has seeds of its own.
+        before, now = (_reseeded(config, np.random.default_rng(0)) for config in configs)
+        return before == now
 
     def graph_key(self):
         """Return None: the graphs of a user's network are not shared."""
@@ -185,6 +198,10 @@ class FunctionBlueprint:
         self.params = params
         self.seed = seed
         self.states = None
+
+    def is_of(self, architecture):
+        """Tell whether it calls this function."""
+        return not is_keras_model(architecture) and architecture == self.function
 
     def graph_key(self):
         """Return None: the graphs of a user's network are not shared."""
