@@ -106,9 +106,10 @@ class AutoencoderOutlierDetector(
     error : {"mse", "mae", "msle", "standardized", "mahalanobis"} or callable, default="mse"
         What a row is scored by. "standardized" divides each feature's squared residual by its
         typical size; "mahalanobis" also accounts for correlated residuals. Both learn from the rows
-        that set the offset, and expect scaled data. A callable is called with X and its
-        reconstruction and returns the error of each feature of each row; their mean is the error of
-        the row. For "vae" there is also "reconstruction_probability" [4]_: the standardized error,
+        that set the offset, and expect scaled data. A callable is called with rows and their
+        reconstructions, both read-only, and returns the error of each feature of each row; their
+        mean is the error of the row. It sees the rows in batches, so it must judge each row on its
+        own. For "vae" there is also "reconstruction_probability" [4]_: the standardized error,
         averaged over ten codes drawn from a row's Gaussian, the same each time.
     metrics : sequence of (str, callable or keras.metrics.Metric) or None, default=None
         What else `history_` records.

@@ -56,9 +56,10 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
     error : {"mse", "mae", "msle", "standardized", "mahalanobis"} or callable, default="mse"
         What a row is scored by. "standardized" divides each feature's squared residual by its
         typical size; "mahalanobis" also accounts for correlated residuals. Both learn from the rows
-        that set the offset, and expect scaled data. A callable is called with X and its
-        reconstruction and returns the error of each feature of each row; their mean is the error of
-        the row.
+        that set the offset, and expect scaled data. A callable is called with rows and their
+        reconstructions, both read-only, and returns the error of each feature of each row; their
+        mean is the error of the row. It sees the rows in batches, so it must judge each row on its
+        own.
     metrics : sequence of (str, callable or keras.metrics.Metric) or None, default=None
         What else `history_` records.
     optimizer : str or keras.optimizers.Optimizer, default="adam"

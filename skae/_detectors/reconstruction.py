@@ -51,9 +51,10 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
     error : {"mse", "mae", "msle", "standardized", "mahalanobis"} or callable, default="mse"
         What a row is scored by. "standardized" divides each feature's squared residual by its
         typical size; "mahalanobis" also accounts for correlated residuals. Both learn from the rows
-        that set the offset, and expect scaled data. A callable is called with X and its
-        reconstruction and returns the error of each feature of each row; their mean is the error of
-        the row.
+        that set the offset, and expect scaled data. A callable is called with rows and their
+        reconstructions, both read-only, and returns the error of each feature of each row; their
+        mean is the error of the row. It sees the rows in batches, so it must judge each row on its
+        own.
     threshold : str, float or rule, default="auto"
         The rule of :mod:`skae.thresholds` that sets the offset from the errors of the rows given to
         `fit`, or its short name: "mean_std" (the same as "auto"), "quantile", "median_mad", "iqr",
