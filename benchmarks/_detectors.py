@@ -16,7 +16,7 @@ from skae import (
 
 SKAE = ["skae", "skae, trimmed", "skae ensemble", "skae ensemble, trimmed"]
 # Spelled as in the stored results.
-FOREST, NEIGHBORS = "IsolationForest", "5 nearest neighbours"
+FOREST, NEIGHBORS = "IsolationForest", "5 nearest neighbors"
 PYOD_AUTOENCODERS = {
     "PyOD AutoEncoder": {},
     "PyOD AutoEncoder, 50 epochs": {"epoch_num": 50, "dropout_rate": 0.0},
