@@ -371,8 +371,10 @@ def _download_safely(deadline):
         if not _URL.startswith("https:") or isinstance(error, HTTPError) or _is_refusal(error):
             raise
         url = "http:" + _URL.removeprefix("https:")
-        warn(f"Downloading {url}, as there is no https connection: {error!r}")
-        return _download_once(url, deadline), url
+        content = _download_once(url, deadline)
+        # Only now: where nothing can be reached, this is not what the caller has to know.
+        warn(f"Downloaded {url}, as there is no https connection: {error!r}")
+        return content, url
 
 
 def _download_once(url, deadline):
