@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite, prod
 from numbers import Integral, Real
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Architecture:
         plain = {key: getattr(value, "item", lambda v=value: v)() for key, value in given.items()}
         return {**self.own_params, **plain}
 
-    def layer_sizes(self, given: str | int | Sequence[int]) -> tuple[int, ...]:
+    def layer_sizes(self, given: Any) -> tuple[int, ...]:
         """Return `hidden_layer_sizes`, as given or by default.
 
         Raises
