@@ -157,13 +157,42 @@ def feature_errors(error, X, reconstruction):
     Raises
     ------
     ValueError
-        If a callable returns an array of another shape, or negative or complex errors.
+        If a callable writes into the rows, or returns an array of another shape, NaN for finite
+        rows, or negative or complex errors.
     """
     if isinstance(error, str):
         return NAMED_ERRORS[error](X, reconstruction)
     if isinstance(error, _LEARNED_TYPES):
         return np.ascontiguousarray(error(X, reconstruction))
-    return _checked(error, np.asarray(error(X, reconstruction)), X.shape)
+    errors = _checked(error, _returned(error, X, reconstruction), X.shape)
+    unfit = np.isnan(errors) & np.isfinite(X) & np.isfinite(reconstruction)
+    if unfit.any():
+        raise ValueError(
+            f"error={error!r} must return numbers; got NaN for {unfit.any(axis=1).sum()} of "
+            f"{len(X)} rows that are finite, and whose reconstructions are: look for a division "
+            "by zero, or a root or logarithm of negative numbers."
+        )
+    return errors
+
+
+def _returned(error, X, reconstruction):
+    """Return what a function of the user's returns, as an array; it cannot change the rows."""
+    try:
+        return np.asarray(error(_read_only(X), _read_only(reconstruction)))
+    except Exception as caught:
+        if isinstance(caught, ValueError) and "read-only" in str(caught):
+            raise ValueError(
+                f"error={error!r} wrote into the rows or their reconstructions, which are "
+                f"read-only ({caught}): let it return a new array, or write into a copy, X.copy()."
+            ) from caught
+        caught.add_note(f"skae called error={error!r} with rows of shape {X.shape}.")
+        raise
+
+
+def _read_only(array):
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def _checked(error, errors, shape):

@@ -19,6 +19,9 @@ _SKIPPED_PACKAGES = {
 def warn(message, category=UserWarning):
     """Warn as if from the innermost line outside skae and the libraries in between.
 
+    Where there is none, as in a thread whose target is a method of a detector, the outermost line
+    is named.
+
     Parameters
     ----------
     message : str
@@ -26,11 +29,12 @@ def warn(message, category=UserWarning):
     category : type, default=UserWarning
         A class of warnings.
     """
-    frame, level = sys._getframe(1), 2
+    frame, level = sys._getframe(), 1
     while frame.f_back is not None and _package(frame) in _SKIPPED_PACKAGES:
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)
 
 
 def _package(frame):
-    return frame.f_globals.get("__name__", "").partition(".")[0]
+    # Code run by exec may have no name, or any object in its place.
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]

@@ -10,7 +10,7 @@ from sklearn import config_context
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
-from skae._detectors.checks import check_two_axes
+from skae._detectors.checks import check_sign, check_two_axes
 from skae._errors import mean_feature_errors
 from skae._labels import inlier_mask
 from skae._meta.delegation import split_pipeline
@@ -374,6 +374,7 @@ def _name(rule):
 def _thresholds(rule, errors, normal_errors, is_outlier, train_errors):
     """Return the thresholds that a rule sets, or the reason why it sets none."""
     try:
+        check_sign(rule, errors)
         if needs_labels(rule):
             return {"threshold": rule.threshold(errors, is_outlier), "note": ""}
         if not len(normal_errors):

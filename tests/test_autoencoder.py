@@ -1,5 +1,6 @@
 """The detector: what goes in, what comes out, what it refuses."""
 
+import pickle
 import warnings
 
 import keras
@@ -12,6 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from skae import AutoencoderOutlierDetector
 from skae._detectors.trained import Extent
+from skae._engines.keras.loading import check_activation
 from skae._engines.keras.training import train
 from skae._errors import row_errors
 from skae.thresholds import FalsePositiveRate, MeanStd, Quantile
@@ -20,9 +22,9 @@ from skae.thresholds import FalsePositiveRate, MeanStd, Quantile
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
-def own_network(input_shape):
+def own_network(input_shape, units=3):
     return keras.Sequential(
-        [keras.Input(input_shape), keras.layers.Dense(3), keras.layers.Dense(*input_shape)]
+        [keras.Input(input_shape), keras.layers.Dense(units), keras.layers.Dense(*input_shape)]
     )
 
 
@@ -273,6 +275,79 @@ class TestTraining:
         with pytest.raises(ValueError, match=r"for rows of shape \(140,\), but.*\(100,\)"):
             fitted.fit(normal[:, :100])
         assert fitted.n_features_in_ == 140
+
+    @pytest.mark.parametrize(
+        ("first", "then", "message"),
+        [
+            (
+                {},
+                {"latent_dim": 3},
+                "with latent_dim=4, but latent_dim=3: .*set latent_dim back",
+            ),
+            ({}, {"hidden_layer_sizes": (16, 8)}, r"hidden_layer_sizes=\(16,\), but .*\(16, 8\)"),
+            ({}, {"activation": "relu"}, "activation='mish', but activation='relu'"),
+            ({}, {"latent_activation": np.tanh}, "latent_activation='linear', but"),
+            ({}, {"output_activation": "linear"}, "output_activation='sigmoid', but"),
+            ({}, {"batch_norm": True}, "batch_norm=False, but batch_norm=True"),
+            ({}, {"dropout": 0.5}, r"dropout=0\.0, but dropout=0\.5"),
+            (
+                {},
+                {"architecture": own_network},
+                "resumes dense, but architecture=<function own",
+            ),
+            ({"architecture": own_network}, {"architecture": "dense"}, "network of your own, but"),
+            (
+                {"architecture": own_network},
+                {"architecture": own_network((140,))},
+                "network of your own, but",
+            ),
+            (
+                {"architecture": own_network((140,))},
+                {"architecture": keras.Sequential([keras.Input((140,)), keras.layers.Dense(140)])},
+                "network of your own, but",
+            ),
+            (
+                {"architecture": own_network, "architecture_params": {"units": 5}},
+                {"architecture_params": {"units": 6}},
+                "architecture_params={'units': 5}, but architecture_params={'units': 6}",
+            ),
+            (
+                {"architecture": "vae"},
+                {"architecture_params": {"beta": 0.5}},
+                r"architecture_params={'beta': 0\.01}, but architecture_params={'beta': 0\.5}",
+            ),
+        ],
+    )
+    def test_warm_start_with_another_network_is_refused(self, normal, first, then, message):
+        fitted = detector(warm_start=True, **first).fit(normal)
+        before = fitted.score_samples(normal)
+        with pytest.raises(ValueError, match=message):
+            fitted.set_params(**then).fit(normal)
+        np.testing.assert_array_equal(fitted.score_samples(normal), before)
+
+    @pytest.mark.parametrize(
+        ("first", "then"),
+        [
+            ({}, {"output_activation": "sigmoid"}),
+            ({"output_activation": "linear"}, {"output_activation": "auto"}),
+            ({"activation": "swish"}, {"activation": keras.activations.silu}),
+            ({"latent_activation": None}, {"latent_activation": "linear"}),
+            ({"hidden_layer_sizes": (128, 64)}, {"hidden_layer_sizes": "auto"}),
+            ({"hidden_layer_sizes": [16]}, {"hidden_layer_sizes": np.int64(16)}),
+            (
+                {"architecture": "conv1d"},
+                {"architecture_params": {"kernel_size": 7, "strides": np.int64(2)}},
+            ),
+            ({"architecture": own_network}, {"architecture_params": {}}),
+            ({"architecture": own_network((140,))}, {}),
+            ({"learning_rate": 0.01}, {"learning_rate": "auto", "loss": "mae", "noise": 0.5}),
+            ({"batch_size": 64}, {"batch_size": 32, "trim_fraction": 0.1, "optimizer": "sgd"}),
+        ],
+    )
+    def test_warm_start_may_change_what_is_not_the_network(self, normal, first, then):
+        fitted = pickle.loads(pickle.dumps(detector(warm_start=True, **first).fit(normal)))
+        fitted.set_params(**then, epochs=2).fit(normal)
+        assert len(fitted.history_["loss"]) == 3 + 2
 
     def test_sample_weight_counts_in_the_loss(self, heartbeats):
         X, y = heartbeats
@@ -552,6 +627,7 @@ class TestBadInput:
                 "keras.metrics has nothing called 'maee'. Did you mean .*'mae'",
             ),
             ({"activation": "rellu"}, "keras.activations has nothing called 'rellu'.*'relu'"),
+            ({"latent_activation": "rellu"}, "latent_activation: keras.activations has nothing"),
             ({"error": "rmse"}, "'error' parameter"),
             ({"threshold": "median"}, "'threshold' parameter"),
             ({"threshold": np.nan}, "'threshold' parameter"),
@@ -563,6 +639,29 @@ class TestBadInput:
     def test_parameters(self, normal, params, message):
         with pytest.raises(ValueError, match=message):
             detector(**params).fit(normal)
+
+    @pytest.mark.parametrize("name", ["activation", "latent_activation", "output_activation"])
+    def test_activations_that_cannot_stand_behind_a_layer(self, normal, name):
+        for activation, reason in [
+            ("glu", "halves the width.*give 'silu'"),
+            ("GLU", "halves the width"),
+            ("threshold", "needs arguments: give lambda"),
+            (keras.activations.threshold, "needs arguments"),
+        ]:
+            with pytest.raises(ValueError, match=f"(?s)^{name}=.* {reason}"):
+                detector(**{name: activation}).fit(normal)
+
+    def test_every_activation_of_keras_works_or_is_refused(self):
+        values = np.zeros((2, 4), dtype=np.float32)
+        for name in dir(keras.activations):
+            if name in ("deserialize", "get", "serialize") or name.startswith("_"):
+                continue
+            try:
+                check_activation("activation", name)
+            except ValueError:
+                assert name in ("glu", "threshold")
+                continue
+            assert keras.activations.get(name)(values).shape == values.shape, name
 
     def test_wrong_width_when_scoring(self, fitted, normal):
         with pytest.raises(ValueError, match="100 features, but .* expecting 140"):
@@ -605,11 +704,20 @@ class TestBadInput:
 
 
 class TestWarnings:
-    def test_loss_that_turns_nan_is_an_error(self, normal):
-        with pytest.raises(ValueError, match=r"loss became (nan|inf) in epoch.*learning_rate"):
-            detector(optimizer="sgd", learning_rate=1e6, output_activation="linear", epochs=50).fit(
-                normal * 1e6
-            )
+    @pytest.mark.parametrize(
+        ("scale", "first"), [(1, "Try a smaller learning_rate"), (1e6, r"X has .*e\+06 .* scale X")]
+    )
+    def test_loss_that_turns_nan_is_an_error(self, normal, scale, first):
+        params = {"optimizer": "sgd", "learning_rate": 1e6, "output_activation": "linear"}
+        message = rf"loss became (nan|inf) in epoch \d+\. {first}.*, or another loss"
+        with pytest.raises(ValueError, match=message):
+            detector(epochs=50, **params).fit(normal * scale)
+
+    def test_one_large_column_is_the_likely_cause(self):
+        X = np.random.default_rng(0).normal(size=(200, 3))
+        X[:, 0] = 1.7e12 + 1e3 * np.arange(200)  # milliseconds of an epoch
+        with pytest.raises(ValueError, match=r"X has values of up to 1\.7e\+12 in size.*: scale X"):
+            detector().fit(X)
 
     def test_network_no_better_than_the_mean(self, normal):
         with pytest.warns(ConvergenceWarning, match="no better than their mean"):

@@ -202,7 +202,9 @@ class TestErrorCallable:
             (lambda rows, found: -abs(rows - found), "which are zero or above.*got -"),
             (lambda rows, found: np.emath.sqrt(rows - found), "real numbers.*dtype complex"),
             (lambda rows, found: np.full(rows.shape, "x"), "real numbers.*dtype <U1"),
-            (lambda rows, found: rows * np.nan, r"(20|100) are not finite.*error=<function"),
+            (lambda rows, found: rows * np.nan, "error=<function.*NaN for 100 of 100 rows"),
+            (lambda rows, found: [[1.0], [1.0, 2.0]], "inhomogeneous"),
+            (lambda rows, found: np.square(rows, out=rows), "error=<function.*wrote into the rows"),
             (lambda rows, found: None, r"of the shape of X.*got shape \(\)"),
         ],
     )
@@ -215,6 +217,41 @@ class TestErrorCallable:
         fitted = pca(error=lambda rows, found: np.where(rows > 50, -1.0, 1.0)).fit(X)
         with pytest.raises(ValueError, match="zero or above.*got -1"):
             fitted.score_samples(np.full((1, 4), 60.0))
+
+    def test_nan_at_scoring(self):
+        def relative(rows, found):
+            with np.errstate(invalid="ignore"):
+                return abs(rows - found) * 0 / abs(rows)
+
+        fitted = pca(error=relative).fit(X + 5)
+        with pytest.raises(ValueError, match="relative.*got NaN for 1 of 2 rows.*division by zero"):
+            fitted.score_samples([[1.0, 2, 3, 4], [1, 0, 3, 4]])
+
+    @pytest.mark.parametrize("make", [network, pca], ids=["network", "pca"])
+    def test_rows_stay_as_they_are(self, make):
+        def careless(rows, found):
+            rows -= found
+            return rows**2
+
+        for dtype in (np.float32, np.float64):
+            rows = X.astype(dtype)
+            before = rows.copy()
+            with pytest.raises(ValueError, match="careless.*read-only"):
+                make(error=careless).fit(rows)
+            np.testing.assert_array_equal(rows, before)
+
+    def test_of_the_shape_of_other_rows(self):
+        fitted = pca(error=lambda rows, found: np.ones((100, 4))).fit(X)
+        with pytest.raises(ValueError, match=r"error=<function.*of X, \(3, 4\).*\(100, 4\)"):
+            fitted.score_samples(X[:3])
+
+    def test_what_it_raises_names_it(self):
+        def unfit(rows, found):
+            raise KeyError("weights")
+
+        with pytest.raises(KeyError, match="weights") as e:
+            pca(error=unfit).fit(X)
+        assert "unfit" in e.value.__notes__[0]
 
     @pytest.mark.parametrize("dtype", [bool, int, np.float32])
     def test_other_numbers(self, dtype):

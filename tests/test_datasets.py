@@ -248,6 +248,12 @@ def test_folder_without_the_file_is_an_error_even_where_a_copy_is_cached(
         fetch_ecg5000(data_home=filled_home)
 
 
+def test_folder_of_an_unknown_user_is_named(filled_home, monkeypatch):
+    monkeypatch.setenv("SKAE_DATA", "~no-such-user/data")
+    with pytest.raises(FileNotFoundError, match="='~no-such-user/data' begins with.*or unset"):
+        fetch_ecg5000(data_home=filled_home)
+
+
 def test_empty_environment_variable_counts_as_unset(filled_home, monkeypatch):
     monkeypatch.setenv("SKAE_DATA", "")
     assert fetch_ecg5000(data_home=filled_home).source.startswith("cache: ")
@@ -425,12 +431,14 @@ def test_other_data_of_nearly_the_same_layout_is_refused(
     assert paths_below(tmp_path) == []
 
 
-def test_nobody_listens(tmp_path, away_from_real_data, monkeypatch):
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_nobody_listens(tmp_path, away_from_real_data, monkeypatch, scheme):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    monkeypatch.setattr(_ecg5000, "_URL", f"http://127.0.0.1:{port}/ecg.csv")
-    with pytest.raises(OSError, match=r"Could not download.*refused"):
+    monkeypatch.setattr(_ecg5000, "_URL", f"{scheme}://127.0.0.1:{port}/ecg.csv")
+    # One error says it all: here, a warning would be an error of its own.
+    with pytest.raises(OSError, match=rf"Could not download {scheme}:.*refused"):
         fetch_ecg5000(data_home=tmp_path, n_retries=0)
     assert paths_below(tmp_path) == []
 
@@ -528,7 +536,7 @@ def test_http_where_there_is_no_https(tmp_path, serve, monkeypatch, table):
     requests = serve("whole")
     url = _ecg5000._URL
     monkeypatch.setattr(_ecg5000, "_URL", url.replace("http:", "https:"))
-    with pytest.warns(UserWarning, match=f"Downloading {url}, as there is no https connection"):
+    with pytest.warns(UserWarning, match=f"Downloaded {url}, as there is no https connection"):
         bunch = fetch_ecg5000(data_home=tmp_path)
     assert bunch.source == f"download: {url}"
     assert_array_equal(bunch.data, table[:, :140].astype(np.float32))

@@ -436,6 +436,8 @@ class TestTraining:
             fitted.fit(X[:, :4])
         with pytest.raises(ValueError, match="resumes 3 autoencoders, but n_estimators=2"):
             fitted.set_params(n_estimators=2).fit(X)
+        with pytest.raises(ValueError, match="with latent_dim=2, but latent_dim=3"):
+            fitted.set_params(n_estimators=3, latent_dim=3).fit(X)
         np.testing.assert_array_equal(fitted.score_samples(X), before)
 
     def test_callbacks_are_copied_and_called(self):

@@ -25,3 +25,9 @@ def test_features_average_to_the_row(error):
 def test_callable_of_another_shape_is_refused():
     with pytest.raises(ValueError, match=r"shape of X, \(2, 2\).*got shape \(2,\)"):
         row_errors(lambda X, R: np.abs(X - R).mean(axis=1), X, RECONSTRUCTION)
+
+
+def test_callable_may_return_nan_where_the_reconstruction_is_not_finite():
+    reconstruction = np.array([[np.nan, 0.5], [-1.0, 1.5]], dtype=np.float32)
+    each = feature_errors(lambda X, R: abs(X - R), X, reconstruction)
+    np.testing.assert_array_equal(each, [[np.nan, 0], [3, 0.5]])

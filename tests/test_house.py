@@ -28,6 +28,9 @@ ROOMS = [
     ("skae.model_selection",),
 ]
 HEAVY = ("keras", "tensorflow")
+IMPORT_FUNCTIONS = ("import_module", "__import__")
+# They import modules whose names no reader of the code can know.
+IMPORT_BY_VARIABLE = ("skae", "skae._engines.keras.loading")
 
 
 def module_name(path):
@@ -48,30 +51,72 @@ def room(module):
     return max(fits)[1] if fits else None
 
 
-def imports(module, everywhere=True):
-    """Yield the modules that a module imports, each with the names that it takes from there.
+def nodes(parent, everywhere=True):
+    """Yield the nodes below one, but not what only type checkers see.
 
-    What only type checkers see is left out; without `everywhere`, what functions import as well.
+    Without `everywhere`, what functions do is left out as well.
     """
+    for node in ast.iter_child_nodes(parent):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+        if not everywhere and isinstance(node, functions):
+            continue
+        yield node
+        yield from nodes(node, everywhere)
 
-    def nodes(parent):
-        for node in ast.iter_child_nodes(parent):
-            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-                continue
-            if not everywhere and isinstance(node, (ast.FunctionDef, ast.Lambda)):
-                continue
-            yield node
-            yield from nodes(node)
 
-    for node in nodes(ast.parse(MODULES[module].read_text())):
+def imports_of(source, everywhere=True):
+    """Yield the modules that code imports, each with the names that it takes from there.
+
+    The name is None where a variable holds it.
+    """
+    for node in nodes(ast.parse(source), everywhere):
         if isinstance(node, ast.Import):
             yield from ((alias.name, ()) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "Name the module in full."
             names = [alias.name for alias in node.names]
             submodules = [name for name in names if f"{node.module}.{name}" in MODULES]
             yield from ((f"{node.module}.{name}", ()) for name in submodules)
             if others := [name for name in names if name not in submodules]:
                 yield node.module, others
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(IMPORT_FUNCTIONS):
+            yield beginning(node.args[0]), ()
+
+
+def beginning(name):
+    """Return the name of a module in a call, or the package that an f-string begins with."""
+    if isinstance(name, ast.JoinedStr):
+        name = name.values[0]
+        if isinstance(name, ast.Constant):
+            return name.value.rpartition(".")[0] or None
+    return name.value if isinstance(name, ast.Constant) else None
+
+
+def imports(module, everywhere=True):
+    """Yield what a module imports, as `imports_of` does, where the name can be known."""
+    found = imports_of(MODULES[module].read_text(), everywhere)
+    return ((name, names) for name, names in found if name is not None)
+
+
+def private_attributes_of(source, packages=("skae", "sklearn")):
+    """Yield what code reads of private names of what it has imported, by a dot."""
+    tree = ast.parse(source)
+    bound = set()
+    for node in nodes(tree):
+        if isinstance(node, ast.Import):
+            names = [(alias.name, alias.asname or alias.name.split(".")[0]) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [(node.module, alias.asname or alias.name) for alias in node.names]
+        else:
+            continue
+        bound |= {name for module, name in names if module.split(".")[0] in packages}
+    for node in nodes(tree):
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_"):
+            name, is_special = ast.unparse(node), node.attr.startswith("__")
+            if name.split(".")[0] in bound and not is_special and name not in MODULES:
+                yield name
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if name != "skae"])
@@ -123,6 +168,17 @@ def test_no_private_name_crosses_a_file(module):
 
 
 @pytest.mark.parametrize("module", [n for n in MODULES if n != "skae._sklearn_compat"])
+def test_no_private_name_is_reached_by_a_dot(module):
+    assert not list(private_attributes_of(MODULES[module].read_text()))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_names_of_imported_modules_can_be_read(module):
+    unknown = [name for name, _ in imports_of(MODULES[module].read_text()) if name is None]
+    assert bool(unknown) == (module in IMPORT_BY_VARIABLE)
+
+
+@pytest.mark.parametrize("module", [n for n in MODULES if n != "skae._sklearn_compat"])
 def test_private_names_of_scikit_learn_stand_in_one_file(module):
     for imported, names in imports(module):
         if imported.split(".")[0] == "sklearn":
@@ -133,3 +189,44 @@ def test_the_face_lists_each_public_name_once():
     listed = dir(skae)
     assert listed == sorted({*skae.__all__, "__version__"})
     assert all(not name.startswith("_") for name in skae.__all__)
+
+
+class TestTheReading:
+    """What the tests above would overlook, they could not forbid."""
+
+    @pytest.mark.parametrize(
+        ("code", "found"),
+        [
+            ("import keras", [("keras", ())]),
+            ("from skae import thresholds", [("skae.thresholds", ())]),
+            ("from skae._labels import inlier_mask", [("skae._labels", ["inlier_mask"])]),
+            ("def f():\n    import keras", [("keras", ())]),
+            ("importlib.import_module('keras.ops')", [("keras.ops", ())]),
+            ("import_module(f'skae._meta.{name}')", [("skae._meta", ())]),
+            ("__import__('keras')", [("keras", ())]),
+            ("import_module(f'{name}.x')", [(None, ())]),
+            ("import_module(name)", [(None, ())]),
+            ("if TYPE_CHECKING:\n    import keras", []),
+        ],
+    )
+    def test_imports(self, code, found):
+        assert list(imports_of(code)) == found
+
+    @pytest.mark.parametrize("kind", ["def f():", "async def f():"])
+    def test_a_function_imports_later(self, kind):
+        assert not list(imports_of(f"{kind}\n    import keras", everywhere=False))
+
+    @pytest.mark.parametrize(
+        ("code", "found"),
+        [
+            ("from skae import thresholds\nthresholds._f(1)", ["thresholds._f"]),
+            ("import skae._labels as labels\nlabels._f", ["labels._f"]),
+            ("import skae._labels\nskae._labels._f.x", ["skae._labels._f"]),
+            ("from skae._labels import Mask\nMask._of(1)", ["Mask._of"]),
+            ("import sklearn.utils\nsklearn.utils._f", ["sklearn.utils._f"]),
+            ("from skae import thresholds\nthresholds.__name__", []),
+            ("import sys\nsys._getframe()\nself._x", []),
+        ],
+    )
+    def test_private_attributes(self, code, found):
+        assert list(private_attributes_of(code)) == found

@@ -1,6 +1,7 @@
 """Importing skae is cheap: the heavy packages are loaded when they are first needed."""
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -50,13 +51,14 @@ def test_show_versions_names_the_packages(capsys):
     assert "tensorflow: 2" in shown
 
 
+@pytest.mark.parametrize("backend", ["jax", "nonsense"])
 @pytest.mark.parametrize("way", ["KERAS_BACKEND", "config"])
-def test_another_backend_is_refused_in_one_sentence(way, tmp_path):
+def test_another_backend_is_refused_in_one_sentence(way, backend, tmp_path):
     environment = {"PATH": "", "HOME": str(tmp_path), "KERAS_HOME": str(tmp_path)}
     if way == "KERAS_BACKEND":
-        environment["KERAS_BACKEND"] = "jax"
+        environment["KERAS_BACKEND"] = backend
     else:
-        (tmp_path / "keras.json").write_text('{"backend": "jax"}')
+        (tmp_path / "keras.json").write_text(json.dumps({"backend": backend}))
     code = (
         "import skae, numpy as np\n"
         "skae.AutoencoderOutlierDetector().fit(np.random.default_rng(0).random((20, 3)))"
@@ -65,7 +67,8 @@ def test_another_backend_is_refused_in_one_sentence(way, tmp_path):
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment
     )
     assert done.returncode == 1
-    assert "set the environment variable KERAS_BACKEND=tensorflow" in done.stderr.splitlines()[-1]
+    message = done.stderr.splitlines()[-1]
+    assert f"the backend is '{backend}': set the environment variable KERAS_BACKEND" in message
 
 
 FIT = (

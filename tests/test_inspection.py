@@ -579,6 +579,9 @@ def test_a_rule_that_refuses_says_why(fitted, labeled):
     assert report["note"].to_list() == ["", "too few rows for me", ""]
     assert report.loc["Picky(k=2.0)"].drop("note").isna().all()
     assert np.isfinite(report.loc["Quantile(q=0.95)", "recall"])
+    report = threshold_report(fitted, X, y, rules=[-5.0])
+    assert "for offset_=-5 give 5." in report.loc["FixedThreshold(value=-5.0)", "note"]
+    assert report.loc["FixedThreshold(value=-5.0)"].drop("note").isna().all()
     report = threshold_report(fitted, X, rules=["youden"])
     assert "learns from labels and got none" in report.loc["Youden()", "note"]
     report = threshold_report(fitted, X[y == -1], y[y == -1], rules=["youden", "mean_std"])

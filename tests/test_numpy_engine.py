@@ -61,7 +61,6 @@ DETECTORS = {
     "lstm with batch norm": AutoencoderOutlierDetector(
         "lstm", hidden_layer_sizes=5, batch_norm=True, **FEW
     ),
-    "lstm without hidden layers": AutoencoderOutlierDetector("lstm", hidden_layer_sizes=(), **FEW),
     "ensemble": AutoencoderEnsembleOutlierDetector(3, **FEW),
 }
 

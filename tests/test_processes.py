@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -46,9 +47,82 @@ def test_children_score_after_a_fit(method, make):
         child.join()
 
 
-def run(code, *options, **kwargs):
-    command = [sys.executable, *options, "-c", textwrap.dedent(code)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600, **kwargs)
+FORK = """
+    import multiprocessing, sys, warnings
+    warnings.simplefilter("ignore")
+    import numpy as np
+    from skae import AutoencoderOutlierDetector, ReconstructionOutlierDetector
+    X = np.random.default_rng(0).random((500, 5), dtype=np.float32)
+    before, in_child = sys.argv[1:]
+
+    def detector(activation="relu"):
+        return AutoencoderOutlierDetector(
+            hidden_layer_sizes=8, epochs=1, random_state=0, activation=activation
+        )
+
+    def identity(tensor):
+        return tensor
+
+    def network():
+        import keras
+        return keras.Sequential([keras.Input((5,)), keras.layers.Dense(5)])
+
+    def do(work):
+        if work == "import":
+            import keras
+        if work == "fit":
+            return detector().fit(X)
+        if work == "fit, scored by Keras":
+            return detector(identity).fit(X)
+        if work == "network":
+            return network()
+
+    def child(made):
+        try:
+            if in_child == "score":
+                made.score_samples(X)
+            elif in_child == "look":
+                made.autoencoder_
+            elif in_child == "wrap":
+                ReconstructionOutlierDetector(made).fit(X)
+            elif in_child == "use as a template":
+                AutoencoderOutlierDetector(made, epochs=1).fit(X)
+            else:
+                do(in_child)
+            print("done", flush=True)
+        except RuntimeError as error:
+            print(error, flush=True)
+
+    made = do(before)
+    process = multiprocessing.get_context("fork").Process(target=child, args=(made,))
+    process.start()
+    process.join(100)
+    process.kill()
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "in_child", "works"),
+    [
+        ("import", "fit", True),
+        ("fit", "fit", False),
+        ("fit", "look", False),
+        ("network", "wrap", False),
+        ("network", "use as a template", False),
+        ("fit, scored by Keras", "score", False),
+    ],
+)
+def test_a_child_forked_after_tensorflow_was_used_does_not_hang(before, in_child, works):
+    if not hasattr(os, "fork"):
+        pytest.skip("This system cannot fork.")
+    done = run(FORK, arguments=(before, in_child))
+    expected = "done" if works else "forked after TensorFlow was used.*'spawn'.*joblib"
+    assert re.search(expected, done.stdout), done.stderr
+
+
+def run(code, *options, arguments=()):
+    command = [sys.executable, *options, "-c", textwrap.dedent(code), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=600)
 
 
 def test_without_asserts_and_docstrings():

@@ -187,6 +187,10 @@ class TestVariational:
         with pytest.raises((ValueError, TypeError), match="beta"):
             detector("vae", architecture_params={"beta": beta}).fit(normal)
 
+    def test_recurrent_layers_are_needed_to_see_more_than_the_last_step(self, normal):
+        with pytest.raises(ValueError, match=r"last step only; got hidden_layer_sizes=\(\)"):
+            detector("lstm", hidden_layer_sizes=()).fit(normal)
+
     def test_warm_start_does_not_go_on_with_another_architecture(self, normal):
         network = detector("dense", warm_start=True).fit(normal)
         network.set_params(architecture="vae", error="reconstruction_probability")

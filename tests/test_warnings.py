@@ -1,6 +1,12 @@
 """Warnings name the line of whoever called skae, however long the way."""
 
+import _thread
+import subprocess
+import sys
+import threading
+import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -9,6 +15,7 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
+import skae._warnings
 from skae import (
     AutoencoderEnsembleOutlierDetector,
     AutoencoderOutlierDetector,
@@ -18,6 +25,7 @@ from skae import (
     ThresholdedOutlierDetector,
     WindowedOutlierDetector,
 )
+from skae._warnings import warn
 from skae.metrics import anomaly_scorer
 from skae.model_selection import StratifiedOutlierKFold, compare_detectors
 
@@ -86,3 +94,33 @@ def test_a_failed_fold_names_the_users_line():
         compare_detectors({"one": Failing(), "two": detector()}, X, y)
     failed = [w for w in caught if "failed in" in str(w.message)]
     assert [w.filename for w in failed] == [__file__]
+
+
+CODE = compile("warn('found')", "<code of a user>", "exec")
+
+
+@pytest.mark.parametrize(
+    ("start", "filename"),
+    [
+        (lambda: threading.Thread(target=warn, args=("found",)).start(), threading.__file__),
+        (lambda: _thread.start_new_thread(warn, ("found",)), skae._warnings.__file__),
+        (lambda: ThreadPoolExecutor(1).submit(warn, "found"), threading.__file__),
+        (lambda: exec(CODE, {"warn": warn}), "<code of a user>"),
+        (lambda: exec(CODE, {"warn": warn, "__name__": 5}), "<code of a user>"),
+    ],
+    ids=["Thread", "start_new_thread", "pool", "exec", "exec with a number for a name"],
+)
+def test_a_warning_comes_without_a_line_of_the_users(start, filename):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        start()
+        deadline = time.monotonic() + 10
+        while not caught and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert [(str(w.message), w.filename) for w in caught] == [("found", filename)]
+
+
+def test_a_warning_comes_from_a_command_line():
+    code = "from skae._warnings import warn; warn('found')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.startswith("<string>:1: UserWarning: found")

@@ -12,6 +12,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skae._detectors.base import error_constraints
+from skae._detectors.resuming import check_same, raise_changed
 from skae._detectors.trained import NETWORK_CONSTRAINTS, NetworkDetector
 from skae._engines.keras.blueprints import BuiltInBlueprint, ConfigBlueprint, FunctionBlueprint
 from skae._engines.keras.loading import is_keras_model
@@ -111,9 +112,10 @@ class AutoencoderOutlierDetector(
         [7]_; `error_parts` returns them. "auto" is "combined" for the architecture "dense" and
         "mse" for others. "standardized" divides each feature's squared residual by its typical
         size; "mahalanobis" also accounts for correlated residuals. Both learn from the training
-        rows, and expect scaled data. A callable is called with X and its reconstruction and returns
-        the error of each feature of each row; their mean is the error of the row. For "vae" there
-        is also "reconstruction_probability" [4]_: the standardized error, averaged over ten codes
+        rows, and expect scaled data. A callable is called with rows and their reconstructions, both
+        read-only, and returns the error of each feature of each row; their mean is the error of the
+        row. It sees the rows in batches, so it must judge each row on its own. For "vae" there is
+        also "reconstruction_probability" [4]_: the standardized error, averaged over ten codes
         drawn from a row's Gaussian, the same each time.
     metrics : sequence of (str, callable or keras.metrics.Metric) or None, default=None
         What else `history_` records.
@@ -161,7 +163,7 @@ class AutoencoderOutlierDetector(
         returns to Python.
     warm_start : bool, default=False
         Whether the next `fit` continues from the present weights. The optimizer starts anew, and
-        `history_` is appended to.
+        `history_` is appended to. What the network is built from must then stay as it is.
     random_state : int, RandomState instance or None, default=None
         Determines the initial weights, the order of the rows, dropout, noise and held-out rows. An
         int gives the same scores each time. None draws a seed from NumPy's global generator, as in
@@ -428,12 +430,18 @@ class AutoencoderOutlierDetector(
 
     def _check_resumes(self, layout):
         super()._check_resumes(layout)
-        before = getattr(self._network.blueprint, "architecture", None)
-        if isinstance(self.architecture, str) and before != self.architecture:
-            raise ValueError(
-                f"warm_start=True resumes {before or 'a network of your own'}, but "
-                f"architecture={self.architecture!r}: fit with warm_start=False to start anew."
-            )
+        before = self._network.blueprint
+        if not before.is_of(self.architecture):
+            name = getattr(before, "architecture", "another network of your own")
+            raise_changed(name, "architecture", self.architecture)
+        if isinstance(self.architecture, str):
+            record = ARCHITECTURES[self.architecture]
+            self._check_resumes_sizes(record, batch_norm=self.batch_norm)
+            params = record.params(self.architecture_params)
+            check_same({"architecture_params": before.own_params}, {"architecture_params": params})
+        elif not is_keras_model(self.architecture):
+            params = dict(self.architecture_params or {})
+            check_same({"architecture_params": before.params}, {"architecture_params": params})
 
     def _blueprint(self, extent, layout, seed):
         if is_keras_model(self.architecture):
@@ -442,7 +450,8 @@ class AutoencoderOutlierDetector(
             params = dict(self.architecture_params or {})
             return FunctionBlueprint(self.architecture, layout.input_shape, params, seed)
         record = ARCHITECTURES[self.architecture]
-        sizes = self._sizes(extent, record.auto_sizes, batch_norm=self.batch_norm)
+        self.output_activation_ = self._chosen_output_activation(extent)
+        sizes = self._sizes(self.output_activation_, record, batch_norm=self.batch_norm)
         own_params = record.params(self.architecture_params)
         return BuiltInBlueprint(record.name, layout, sizes, own_params, seed)
 

@@ -75,8 +75,9 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
         [4]_; `error_parts` returns them. "auto" is "combined". "standardized" divides each
         feature's squared residual by its typical size; "mahalanobis" also accounts for correlated
         residuals. Both learn from the training rows, and expect scaled data. A callable is called
-        with X and its reconstruction and returns the error of each feature of each row; their mean
-        is the error of the row.
+        with rows and their reconstructions, both read-only, and returns the error of each feature
+        of each row; their mean is the error of the row. It sees the rows in batches, so it must
+        judge each row on its own.
     metrics : sequence of (str, callable or keras.metrics.Metric) or None, default=None
         What else `history_` records.
     optimizer : str or keras.optimizers.Optimizer, default="adam"
@@ -126,7 +127,7 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
         returns to Python.
     warm_start : bool, default=False
         Whether the next `fit` continues from the present weights. The optimizer starts anew, and
-        `history_` is appended to.
+        `history_` is appended to. What the network is built from must then stay as it is.
     random_state : int, RandomState instance or None, default=None
         Determines the initial weights, the order of the rows, dropout, noise and held-out rows. An
         int gives the same scores each time. None draws a seed from NumPy's global generator, as in
@@ -362,7 +363,8 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
         return 0.0 if self.noise == "auto" and self.dropout else super()._chosen_noise(extent)
 
     def _blueprint(self, extent, layout, seed):
-        sizes = self._sizes(extent, DENSE_MEMBERS.auto_sizes, batch_norm=False)
+        self.output_activation_ = self._chosen_output_activation(extent)
+        sizes = self._sizes(self.output_activation_, DENSE_MEMBERS, batch_norm=False)
         return BuiltInBlueprint(DENSE_MEMBERS.name, layout, sizes, {}, seed)
 
     def _check_resumes(self, layout):
@@ -373,6 +375,7 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
                 f"warm_start=True resumes {n_members} autoencoders, but "
                 f"n_estimators={self.n_estimators}: fit with warm_start=False to start anew."
             )
+        self._check_resumes_sizes(DENSE_MEMBERS, batch_norm=False)
 
 
 def _acts_on_each_value(activation):

@@ -59,8 +59,9 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
         `error_parts` returns them. Only transformers have codes. "standardized" divides each
         feature's squared residual by its typical size; "mahalanobis" also accounts for correlated
         residuals. Both learn from the training rows, and expect scaled data. A callable is called
-        with X and its reconstruction and returns the error of each feature of each row; their mean
-        is the error of the row.
+        with rows and their reconstructions, both read-only, and returns the error of each feature
+        of each row; their mean is the error of the row. It sees the rows in batches, so it must
+        judge each row on its own.
     threshold : str, float or rule, default="auto"
         The rule of :mod:`skae.thresholds` that sets the offset, or its short name: "mean_std",
         "quantile", "median_mad", "iqr", "fpr" or "pot". A float is the threshold of the error

@@ -30,6 +30,8 @@ from skae._detectors.keras_parameters import (
     unpack_parameter,
 )
 from skae._detectors.losses import UNIT_INTERVAL, check_loss
+from skae._detectors.resuming import ACTIVATIONS, check_same
+from skae._engines.keras.loading import check_activation
 from skae._engines.keras.training import train_network
 from skae._engines.options import Layout, Sizes, TrainingOptions, member_sizes
 from skae._network.diagnosis import warn_if_useless
@@ -307,17 +309,25 @@ class NetworkDetector(ReconstructionErrorDetector):
                 f"these are of shape {layout.input_shape}: fit with warm_start=False to start anew."
             )
 
-    def _sizes(self, extent, auto_sizes, **others):
+    def _check_resumes_sizes(self, record, **others):
+        before = self._network.blueprint.sizes
+        is_auto = isinstance(self.output_activation, str) and self.output_activation == "auto"
+        output_activation = before.output_activation if is_auto else self.output_activation
+        check_same(vars(before), vars(self._sizes(output_activation, record, **others)))
+
+    def _sizes(self, output_activation, record, **others):
         """Return the sizes of a built-in network; `others` are those that are no parameters."""
-        self.output_activation_ = self._chosen_output_activation(extent)
-        names = ("activation", "latent_activation")
+        for name in ACTIVATIONS:
+            if getattr(self, name) != "auto":
+                check_activation(name, getattr(self, name))
         return Sizes(
-            **{name: getattr(self, name) for name in names},
+            activation=self.activation,
+            latent_activation=self.latent_activation,
+            output_activation=output_activation,
             # Keras takes no numbers of NumPy, which searches over arrays give.
             **{name: float(getattr(self, name)) for name in ("dropout", "l2", "latent_l1")},
             latent_dim=self._latent_dim(),
-            hidden_layer_sizes=_layer_sizes(self.hidden_layer_sizes, auto_sizes),
-            output_activation=self.output_activation_,
+            hidden_layer_sizes=record.layer_sizes(self.hidden_layer_sizes),
             **others,
         )
 
@@ -468,13 +478,3 @@ def _warn_if_scaled_differently(X, X_val):
             "outside: was it scaled? In a pipeline, transform_input=['X_val'] sends it through the "
             "steps before the detector (see the guide of sklearn.pipeline.Pipeline).",
         )
-
-
-def _layer_sizes(sizes, auto_sizes):
-    """Return `hidden_layer_sizes` as a tuple of int, or raise."""
-    if isinstance(sizes, str):
-        return auto_sizes
-    sizes = (sizes,) if isinstance(sizes, Integral) else tuple(sizes)
-    if not all(isinstance(units, Integral) and int(units) > 0 for units in sizes):
-        raise ValueError(f"hidden_layer_sizes must be positive integers, got {sizes}.")
-    return tuple(int(units) for units in sizes)

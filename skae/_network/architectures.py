@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite, prod
 from numbers import Integral, Real
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,8 @@ class Architecture:
         What `hidden_layer_sizes="auto"` means.
     is_of_signals : bool, default=False
         Whether it sees a row as (n_steps, n_channels), rather than in any shape.
+    needs_hidden_layers : bool, default=False
+        Whether the code alone, without hidden layers, would not see the whole row.
     own_params : mapping of str to number, default={}
         What `architecture_params` may set, with the defaults.
     own_errors : tuple of str, default=()
@@ -27,6 +30,7 @@ class Architecture:
     name: str
     auto_sizes: tuple[int, ...]
     is_of_signals: bool = False
+    needs_hidden_layers: bool = False
     own_params: Mapping[str, float] = field(default_factory=dict)
     own_errors: tuple[str, ...] = ()
 
@@ -53,6 +57,27 @@ class Architecture:
         plain = {key: getattr(value, "item", lambda v=value: v)() for key, value in given.items()}
         return {**self.own_params, **plain}
 
+    def layer_sizes(self, given: Any) -> tuple[int, ...]:
+        """Return `hidden_layer_sizes`, as given or by default.
+
+        Raises
+        ------
+        ValueError
+            If they are not positive integers, or none where it takes some.
+        """
+        if isinstance(given, str):
+            return self.auto_sizes
+        sizes = (given,) if isinstance(given, Integral) else tuple(given)
+        if not all(isinstance(units, Integral) and int(units) > 0 for units in sizes):
+            raise ValueError(f"hidden_layer_sizes must be positive integers, got {sizes}.")
+        if self.needs_hidden_layers and not sizes:
+            raise ValueError(
+                f"architecture={self.name!r} without hidden layers would see the last step only; "
+                f"got hidden_layer_sizes={given!r}: give one size or more, such as "
+                f"{self.auto_sizes}."
+            )
+        return tuple(int(units) for units in sizes)
+
     def check_input_shape(self, shape: tuple[int, ...], n_features: int) -> None:
         """Reject a layout of rows that the architecture cannot handle."""
         if self.is_of_signals and len(shape) != 2:
@@ -69,7 +94,7 @@ ARCHITECTURES = {
         Architecture(
             "conv1d", (16, 32), is_of_signals=True, own_params={"kernel_size": 7, "strides": 2}
         ),
-        Architecture("lstm", (32,), is_of_signals=True),
+        Architecture("lstm", (32,), is_of_signals=True, needs_hidden_layers=True),
         Architecture(
             "vae",
             (128, 64),

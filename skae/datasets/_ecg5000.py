@@ -28,6 +28,10 @@ _N_TIMES = 140
 _URL = "https://storage.googleapis.com/download.tensorflow.org/data/ecg.csv"
 _ENVIRONMENT_VARIABLE = "SKAE_DATA"
 _NPZ_NAME = "ecg5000.npz"
+_HOW_TO_SET = (
+    f"Copy {_NPZ_NAME} into the folder that the environment variable {_ENVIRONMENT_VARIABLE} "
+    "names, or unset the variable to use the cached copy or the download."
+)
 _NPZ_SHA256 = "062af275a17031b9b91bf401f99e42ba78accb6593aa24842cacdd35ba0e37c1"
 _NPZ_SHAPE_AND_COUNTS = ((5000, _N_TIMES), [2081, 2919])
 _CSV_NAME = "ecg5000.csv"
@@ -143,7 +147,7 @@ def fetch_ecg5000(
     Raises
     ------
     FileNotFoundError
-        If ``SKAE_DATA`` is set but its folder holds no ``ecg5000.npz``.
+        If ``SKAE_DATA`` is set, but there is no such folder, or no ``ecg5000.npz`` in it.
     OSError
         If there is no copy and `download_if_missing=False`, or the download fails.
     ValueError
@@ -179,7 +183,7 @@ def fetch_ecg5000(
     """
     folder = os.environ.get(_ENVIRONMENT_VARIABLE)
     if folder:
-        rows = _read_npz(Path(folder).expanduser() / _NPZ_NAME)
+        rows = _read_npz(_expanded(folder) / _NPZ_NAME)
     else:
         path = Path(get_data_home(data_home)) / "skae" / _CSV_NAME
         rows = _read_or_download(path, download_if_missing, n_retries, delay)
@@ -213,26 +217,34 @@ def _as_bunch(rows, as_frame):
     )
 
 
+def _expanded(folder):
+    try:
+        return Path(folder).expanduser()
+    except RuntimeError as error:
+        raise FileNotFoundError(
+            f"{_ENVIRONMENT_VARIABLE}={folder!r} begins with a home directory that is not known "
+            f"here. {_HOW_TO_SET}"
+        ) from error
+
+
 def _read_npz(path):
-    how_to_fix = (
-        f"Copy {_NPZ_NAME} into the folder that the environment variable {_ENVIRONMENT_VARIABLE} "
-        "names, or unset the variable to use the cached copy or the download."
-    )
     if not path.is_file():
         raise FileNotFoundError(
-            f"{_ENVIRONMENT_VARIABLE} is set, but there is no {path}. {how_to_fix}"
+            f"{_ENVIRONMENT_VARIABLE} is set, but there is no {path}. {_HOW_TO_SET}"
         )
     content = path.read_bytes()
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256 != _NPZ_SHA256:
-        raise ValueError(f"{path}: expected the sha256 {_NPZ_SHA256}, found {sha256}. {how_to_fix}")
+        raise ValueError(
+            f"{path}: expected the sha256 {_NPZ_SHA256}, found {sha256}. {_HOW_TO_SET}"
+        )
     with np.load(BytesIO(content), allow_pickle=False) as arrays:
         data, is_normal = arrays["X"], arrays["y"] == 1
     found = (data.shape, np.bincount(is_normal).tolist())
     if found != _NPZ_SHAPE_AND_COUNTS:
         raise ValueError(
             f"{path}: expected the shape and the numbers of abnormal and normal rows "
-            f"{_NPZ_SHAPE_AND_COUNTS}, found {found}. {how_to_fix}"
+            f"{_NPZ_SHAPE_AND_COUNTS}, found {found}. {_HOW_TO_SET}"
         )
     return _Rows(data, is_normal, f"{_ENVIRONMENT_VARIABLE}: {path}")
 
@@ -359,8 +371,10 @@ def _download_safely(deadline):
         if not _URL.startswith("https:") or isinstance(error, HTTPError) or _is_refusal(error):
             raise
         url = "http:" + _URL.removeprefix("https:")
-        warn(f"Downloading {url}, as there is no https connection: {error!r}")
-        return _download_once(url, deadline), url
+        content = _download_once(url, deadline)
+        # Only now: where nothing can be reached, this is not what the caller has to know.
+        warn(f"Downloaded {url}, as there is no https connection: {error!r}")
+        return content, url
 
 
 def _download_once(url, deadline):

@@ -7,6 +7,7 @@ from importlib import import_module
 
 import numpy as np
 
+from skae._engines.keras.forks import check_process
 from skae._engines.keras.halves import output_shape
 from skae._engines.keras.loading import (
     is_keras_model,
@@ -69,6 +70,10 @@ class BuiltInBlueprint:
                 self.layout, self.sizes, seed=self.seed, fast_ops=fast_ops, **self.own_params
             )
 
+    def is_of(self, architecture):
+        """Tell whether it builds this `architecture`; its sizes may differ."""
+        return isinstance(architecture, str) and architecture == self.architecture
+
     def graph_key(self):
         """Return what shapes the network's graph, or None where the user's functions do."""
         sizes = self.sizes.key()
@@ -106,6 +111,7 @@ class ConfigBlueprint:
             If Keras cannot build such a model from the template's configuration, or it would
             compute something else.
         """
+        check_process()
         try:
             config = config_of(template, np.random.default_rng(seed))
             blueprint = cls(config, layer_states(template))
@@ -123,6 +129,15 @@ class ConfigBlueprint:
                 f"{HOW_TO_KEEP_STATE}"
             )
         return blueprint
+
+    def is_of(self, architecture):
+        """Tell whether it builds networks with the structure of this template."""
+        if not is_keras_model(architecture):
+            return False
+        configs = (json.loads(self.config), json.loads(config_of(architecture)))
+        # Each network has seeds of its own.
+        before, now = (_reseeded(config, np.random.default_rng(0)) for config in configs)
+        return before == now
 
     def graph_key(self):
         """Return None: the graphs of a user's network are not shared."""
@@ -184,6 +199,10 @@ class FunctionBlueprint:
         self.seed = seed
         self.states = None
 
+    def is_of(self, architecture):
+        """Tell whether it calls this function."""
+        return not is_keras_model(architecture) and architecture == self.function
+
     def graph_key(self):
         """Return None: the graphs of a user's network are not shared."""
         return
@@ -239,6 +258,7 @@ class FunctionBlueprint:
 
 def build_network(blueprint, layout, fast_ops=True):
     """Build a network, and check that its output has the shape of its input."""
+    check_process()
     model = blueprint.build(fast_ops)
     check_reconstructs(model, (*layout.member_axes, *layout.input_shape))
     return model
@@ -252,6 +272,7 @@ def check_reconstructs(model, input_shape):
     ValueError
         If it does not.
     """
+    check_process()
     actual = _output_shape(model, input_shape)
     if actual != input_shape:
         raise ValueError(

@@ -7,6 +7,7 @@ import numpy as np
 
 from skae._engines.keras.blueprints import build_network
 from skae._engines.keras.cache import FORWARDS, as_operation, compiled, graph_settings
+from skae._engines.keras.forks import check_process
 from skae._engines.keras.halves import encoder_and_decoder, output_shape
 from skae._engines.keras.loading import load_keras
 from skae._engines.keras.packing import dtypes, packed, unpacked
@@ -61,6 +62,7 @@ class ForwardFunctions:
 
         The weights are packed: one vector for each dtype.
         """
+        check_process()
         function = self._compiled(task)
         n_even = len(rows) - len(rows) % _MULTIPLE_OF_ROWS
         rest = rows[n_even:]
@@ -179,6 +181,7 @@ def forward_functions(blueprint, layout, model):
     model : callable
         Returns a model of the network.
     """
+    check_process()
     key = blueprint.graph_key()
 
     def make():

@@ -22,6 +22,11 @@ _PARAMETERS = {
     "metrics": "metrics",
     "optimizers": "optimizer",
 }
+# Activations that no layer can have as they are, and why.
+_UNFIT_ACTIVATIONS = {
+    "glu": ("halves the width of a layer", "'silu' or 'gelu', whose gates keep it"),
+    "threshold": ("needs arguments", "lambda x: keras.activations.threshold(x, 0.5, 0.0)"),
+}
 # What these modules list besides.
 _OTHER_NAMES = ("deserialize", "get", "legacy", "schedules", "serialize")
 # Held while something process-wide is changed for the time of a block.
@@ -98,7 +103,7 @@ def is_keras_model(candidate):
     return "keras" in sys.modules and isinstance(candidate, load_keras().Model)
 
 
-def resolve(kind, identifier):
+def resolve(kind, identifier, parameter=None):
     """Return what Keras calls `identifier` among its losses, optimizers, activations or metrics.
 
     Parameters
@@ -107,6 +112,8 @@ def resolve(kind, identifier):
         The Keras module to look in.
     identifier : str, callable or Keras object
         A name is looked up, anything else is left to Keras.
+    parameter : str, default=None
+        The parameter that holds it, where that is not the usual one.
 
     Raises
     ------
@@ -116,7 +123,7 @@ def resolve(kind, identifier):
         If Keras knows no such name; the message suggests the nearest ones.
     """
     module = getattr(load_keras(), kind)
-    parameter = _PARAMETERS[kind]
+    parameter = parameter or _PARAMETERS[kind]
     if isinstance(identifier, type):
         raise TypeError(
             f"{parameter} got the class {identifier.__name__}: give an instance, such as "
@@ -126,7 +133,7 @@ def resolve(kind, identifier):
         found = module.get(identifier)
     except Exception as error:
         if isinstance(identifier, str):
-            return _by_class_name(kind, module, identifier, error)
+            return _by_class_name(kind, parameter, identifier, error)
         found = None
     if found is None:
         raise TypeError(
@@ -136,8 +143,23 @@ def resolve(kind, identifier):
     return found
 
 
-def _by_class_name(kind, module, name, error):
+def check_activation(parameter, activation):
+    """Refuse what is no activation, or one that cannot stand behind a layer as it is.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `resolve` does, and for activations that change the width or need arguments.
+    """
+    function = resolve("activations", activation, parameter)
+    for name, (reason, instead) in _UNFIT_ACTIVATIONS.items():
+        if function is getattr(load_keras().activations, name, None):
+            raise ValueError(f"{parameter}={activation!r} {reason}: give {instead}.")
+
+
+def _by_class_name(kind, parameter, name, error):
     """Return the function, or an instance of the class, that Keras lists but does not find."""
+    module = getattr(load_keras(), kind)
     names = [each for each in dir(module) if not each.startswith("_") and each not in _OTHER_NAMES]
     lowered = {each.lower(): each for each in (*names, *_SHORT_NAMES.get(kind, ()))}
     found = getattr(module, lowered.get(name.lower(), ""), None)
@@ -148,13 +170,13 @@ def _by_class_name(kind, module, name, error):
             return found()
         except Exception:
             raise ValueError(
-                f"{_PARAMETERS[kind]}={name!r} needs arguments: give an instance of "
+                f"{parameter}={name!r} needs arguments: give an instance of "
                 f"keras.{kind}.{found.__name__}."
             ) from error
     nearest = difflib.get_close_matches(name.lower(), lowered, n=2)
     hint = f" Did you mean {' or '.join(repr(lowered[each]) for each in nearest)}?"
     raise ValueError(
-        f"{_PARAMETERS[kind]}: keras.{kind} has nothing called {name!r}.{hint if nearest else ''}"
+        f"{parameter}: keras.{kind} has nothing called {name!r}.{hint if nearest else ''}"
     ) from error
 
 

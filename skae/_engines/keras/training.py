@@ -14,6 +14,7 @@ import numpy as np
 
 from skae._engines.keras.blueprints import build_network
 from skae._engines.keras.cache import TRAINERS, graph_settings
+from skae._engines.keras.forks import check_process
 from skae._engines.keras.forward import forward_functions
 from skae._engines.keras.halves import draw_weights
 from skae._engines.keras.loading import load_keras
@@ -23,6 +24,10 @@ from skae._engines.options import n_batches
 
 # Rows that one call of the compiled loop may process: Ctrl-C is handled between calls.
 _MAX_ROWS_PER_CALL = 200_000
+# Values beyond this size are far from those that weights start at, and a likely cause where
+# training fails; looked for in about so many rows.
+_LARGE = 100
+_MAX_SAMPLE = 4096
 _BATCH_HOOKS = (
     "on_batch_begin",
     "on_batch_end",
@@ -74,6 +79,7 @@ def train_network(blueprint, layout, feed, options, *, feed_val, seeds, weights=
     weights : list of ndarray, default=None
         What to start from in place of initial weights.
     """
+    check_process()
     graph_keys = (blueprint.graph_key(), options.graph_key())
     seed_of_weights, seed_of_order = seeds
 
@@ -149,7 +155,7 @@ def _history(trainer, feed, options, feed_val, seed):
     while epoch < options.epochs and not model.stop_training:
         callbacks.on_epoch_begin(epoch)
         for logs in run_epochs(generator, options.epochs - epoch):
-            _check_finite(logs["loss"], epoch, options)
+            _check_finite(logs["loss"], epoch, options, feed)
             logs |= {f"val_{name}": value for name, value in evaluate().items()}
             callbacks.on_epoch_end(epoch, logs)
             epoch += 1
@@ -281,10 +287,18 @@ def _listens_to_batches(callback):
     )
 
 
-def _check_finite(loss, epoch, options):
-    if not np.isfinite(loss):
-        raise ValueError(
-            f"The training loss became {loss} in epoch {epoch + 1}. Try a smaller learning_rate "
-            f"(now {options.learning_rate!r}), scale X (MinMaxScaler or StandardScaler before the "
-            f"detector), or another loss (now {options.loss!r})."
+def _check_finite(loss, epoch, options, feed):
+    if np.isfinite(loss):
+        return
+    rate = f"a smaller learning_rate (now {options.learning_rate!r})"
+    others = f"or another loss (now {options.loss!r})."
+    scale = "scale X (MinMaxScaler or StandardScaler before the detector)"
+    rows = feed.read(slice(None, None, 1 + feed.n_rows // _MAX_SAMPLE))[0]
+    largest = np.abs(rows).max()
+    how_to_fix = f"Try {rate}, {scale}, {others}"
+    if largest > _LARGE:
+        how_to_fix = (
+            f"X has values of up to {largest:.4g} in size, and networks need some near 1: {scale}. "
+            f"If that does not help, try {rate}, {others}"
         )
+    raise ValueError(f"The training loss became {loss} in epoch {epoch + 1}. {how_to_fix}")
