@@ -310,12 +310,15 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
         return True
 
     def _calibration(self, rule, X, random):
-        spares = needs_unseen_rows(rule) and not self.validation_fraction
-        few = self.n_estimators < _MIN_MEMBERS or len(X) < MIN_ROWS or not fits_at_once(*X.shape)
-        if few or not spares:
+        if not (self._leaves_out_rows(rule, len(X)) and fits_at_once(*X.shape)):
             return super()._calibration(rule, X, random)
         left_out = left_out_by_members(len(X), self.n_estimators, random)
         return all_rows(len(X))._replace(left_out=left_out)
+
+    def _leaves_out_rows(self, rule, n_samples):
+        """Tell whether members leave out rows, if the rows are few enough to be held at once."""
+        is_asked_for = needs_unseen_rows(rule) and not self.validation_fraction
+        return is_asked_for and self.n_estimators >= _MIN_MEMBERS and n_samples >= MIN_ROWS
 
     def _latent_dim(self):
         given = self.latent_dim
@@ -356,3 +359,12 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
                 f"warm_start=True resumes {n_members} autoencoders, but "
                 f"n_estimators={self.n_estimators}: fit with warm_start=False to start anew."
             )
+
+
+def leaves_out_rows(detector, n_samples):
+    """Tell whether the members of an ensemble would leave out some of so many rows in training.
+
+    Rows too many to be held at once are not considered. Invalid parameters are refused.
+    """
+    detector._validate_params()
+    return detector._leaves_out_rows(detector._checked_rule(), n_samples)
