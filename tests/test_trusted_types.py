@@ -65,6 +65,9 @@ DETECTORS = {
     "inliers": lambda: FitOnInliers(make_pipeline(StandardScaler(), single())),
     "thresholded": lambda: ThresholdedOutlierDetector(single(), "youden"),
     "conformal": lambda: ConformalOutlierDetector(single()),
+    "out of bag": lambda: ConformalOutlierDetector(
+        AutoencoderEnsembleOutlierDetector(3, epochs=1, random_state=0), calibration="oob"
+    ),
     "windowed": lambda: WindowedOutlierDetector(single(), width=8),
     **{type(rule).__name__: lambda rule=rule: quick(rule) for rule in rules()},
 }
