@@ -134,6 +134,7 @@ AROUND_PARAMS = {
     "Conformal": {
         "alpha": st.sampled_from([0.2, 0.2, 0.5, 0.01, 0.0, 1.0, "small"]),
         "calibration_size": st.sampled_from([0.3, 10, 0.99, 0, 1000, "half"]),
+        "calibration": st.sampled_from(["split", "split", "oob", "bag"]),
         "randomized_ties": st.booleans(),
     },
     "Windowed": {

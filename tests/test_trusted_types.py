@@ -71,6 +71,9 @@ DETECTORS = {
     "thresholded": lambda: ThresholdedOutlierDetector(single(), "youden"),
     "averaged": lambda: AveragedOutlierDetector([("ae", single()), ("pca", pca())]),
     "conformal": lambda: ConformalOutlierDetector(single()),
+    "out of bag": lambda: ConformalOutlierDetector(
+        AutoencoderEnsembleOutlierDetector(3, epochs=1, random_state=0), calibration="oob"
+    ),
     "windowed": lambda: WindowedOutlierDetector(single(), width=8),
     **{type(rule).__name__: lambda rule=rule: quick(rule) for rule in rules()},
 }

@@ -316,12 +316,15 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
         return True
 
     def _calibration(self, rule, X, random):
-        spares = needs_unseen_rows(rule) and not self.validation_fraction
-        few = self.n_estimators < _MIN_MEMBERS or len(X) < MIN_ROWS or not fits_at_once(*X.shape)
-        if few or not spares:
+        if not (self._leaves_out_rows(rule, len(X)) and fits_at_once(*X.shape)):
             return super()._calibration(rule, X, random)
         left_out = left_out_by_members(rule, len(X), self.n_estimators, random)
         return all_rows(len(X))._replace(left_out=left_out)
+
+    def _leaves_out_rows(self, rule, n_samples):
+        """Tell whether members leave out rows, if the rows are few enough to be held at once."""
+        is_asked_for = needs_unseen_rows(rule) and not self.validation_fraction
+        return is_asked_for and self.n_estimators >= _MIN_MEMBERS and n_samples >= MIN_ROWS
 
     def _check_parameters(self):
         super()._check_parameters()
@@ -383,3 +386,12 @@ def _acts_on_each_value(activation):
     function = resolve("activations", activation)
     is_of_keras = getattr(function, "__module__", "").split(".")[0] == "keras"
     return is_of_keras and getattr(function, "__name__", None) not in (None, *_OF_WHOLE_CODES)
+
+
+def leaves_out_rows(detector, n_samples):
+    """Tell whether the members of an ensemble would leave out some of so many rows in training.
+
+    Rows too many to be held at once are not considered. Invalid parameters are refused.
+    """
+    detector._validate_params()
+    return detector._leaves_out_rows(detector._checked_rule(), n_samples)

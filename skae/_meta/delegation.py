@@ -17,7 +17,9 @@ from skae._meta.steps import original_units, transformed
 from skae._sklearn_compat import DocumentationLinkMixin, set_transform_output
 
 
-def _inner_has(name):
+def inner_has(name):
+    """Return a check, for `available_if`, that the inner estimator has an attribute."""
+
     def check(meta):
         getattr(meta._inner, name)  # whose own error says why it is missing
         return True
@@ -112,7 +114,7 @@ class InnerDetectorMixin(DelegatingMixin):
         mapping = MethodMapping().add(caller="fit", callee="fit")
         return MetadataRouter(owner=self).add(estimator=self.estimator, method_mapping=mapping)
 
-    @available_if(_inner_has("score_samples"))
+    @available_if(inner_has("score_samples"))
     def score_samples(self, X: ArrayLike) -> np.ndarray:
         """Return the inner estimator's score of each row: the higher, the more normal.
 
@@ -128,7 +130,7 @@ class InnerDetectorMixin(DelegatingMixin):
         check_is_fitted(self)
         return self.estimator_.score_samples(X)
 
-    @available_if(_inner_has("decision_function"))
+    @available_if(inner_has("decision_function"))
     def decision_function(self, X: ArrayLike) -> np.ndarray:
         """Return the score of each row less the offset: negative for outliers.
 
@@ -144,7 +146,7 @@ class InnerDetectorMixin(DelegatingMixin):
         check_is_fitted(self)
         return self.estimator_.decision_function(X)
 
-    @available_if(_inner_has("predict"))
+    @available_if(inner_has("predict"))
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Tell inliers (+1) from outliers (-1).
 
@@ -160,7 +162,7 @@ class InnerDetectorMixin(DelegatingMixin):
         check_is_fitted(self)
         return self.estimator_.predict(X)
 
-    @available_if(_inner_has("transform"))
+    @available_if(inner_has("transform"))
     def transform(self, X: ArrayLike) -> np.ndarray:
         """Return the inner estimator's transform of each row, such as its latent code.
 
@@ -176,7 +178,7 @@ class InnerDetectorMixin(DelegatingMixin):
         check_is_fitted(self)
         return self.estimator_.transform(X)
 
-    @available_if(_inner_has("transform"))
+    @available_if(inner_has("transform"))
     def fit_transform(
         self, X: ArrayLike, y: ArrayLike | None = None, **fit_params: Any
     ) -> np.ndarray:
@@ -197,7 +199,7 @@ class InnerDetectorMixin(DelegatingMixin):
         """
         return self.fit(X, y, **fit_params).transform(X)
 
-    @available_if(_inner_has("transform"))
+    @available_if(inner_has("transform"))
     def set_output(self, *, transform: str | None = None) -> Self:
         """Choose the container that `transform` returns.
 

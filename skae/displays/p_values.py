@@ -112,7 +112,9 @@ class PValueDisplay:
         ----------
         estimator : estimator
             A fitted detector that has `p_values`, such as :class:`skae.ConformalOutlierDetector`,
-            or a pipeline or meta-estimator with one inside. The level is its `alpha`.
+            or a pipeline or meta-estimator with one inside. The level is its `alpha`; there is none
+            with `calibration="oob"`, whose p-values do not bound how many of the rows flagged by
+            that procedure are normal.
         X : array-like of shape (n_samples, n_features)
             The rows.
         y : array-like of shape (n_samples,), default=None
@@ -149,7 +151,7 @@ class PValueDisplay:
         return cls.from_predictions(
             detector.p_values(transformed(transforms, X)),
             y,
-            alpha=getattr(detector, "alpha", None),
+            alpha=_level(detector),
             inlier_label=inlier_label,
             outlier_label=outlier_label,
             log=log,
@@ -304,6 +306,13 @@ class PValueDisplay:
                 "discovery": pd.Series(discovery, index=index, dtype="boolean"),
             }
         )
+
+
+def _level(detector):
+    """Return the level up to which a detector's p-values control the false-discovery rate."""
+    if getattr(detector, "calibration", "split") == "oob":
+        return None
+    return getattr(detector, "alpha", None)
 
 
 def _split_before_p_values(estimator):
