@@ -24,7 +24,12 @@ from skae._meta.delegation import (
     inner_has,
     sliced_params,
 )
-from skae._meta.out_of_bag import check_out_of_bag, errors_by_members, out_of_bag_errors
+from skae._meta.out_of_bag import (
+    check_out_of_bag,
+    errors_by_members,
+    leaving_out_all,
+    out_of_bag_errors,
+)
 from skae._network.scorer import in_batches
 from skae._sklearn_compat import (
     HasMethods,
@@ -58,8 +63,9 @@ class ConformalOutlierDetector(OffsetMixin, InnerDetectorMixin):
 
     An :class:`skae.AutoencoderEnsembleOutlierDetector` needs no rows held out: each of its members
     leaves out some rows, whose errors by that member are those of new rows. With
-    `calibration="oob"` it is trained on all rows, and all are calibration rows. That suits few
-    rows, and has a weaker guarantee (see Notes).
+    `calibration="oob"` it is trained on all rows, each left out by some members, and all are
+    calibration rows (of more than 4,096, as many). That suits few rows, and has a weaker guarantee
+    (see Notes).
 
     Parameters
     ----------
@@ -264,7 +270,8 @@ class ConformalOutlierDetector(OffsetMixin, InnerDetectorMixin):
         """Return the detector, fitted, and the out-of-bag errors by who left the rows out."""
         check_out_of_bag(self.estimator, n_samples)
         _check_enough(n_samples, self.alpha)
-        estimator = clone(self.estimator).fit(rows, y, **self._routed(fit_params))
+        estimator = leaving_out_all(self.estimator, n_samples)
+        estimator.fit(rows, y, **self._routed(fit_params))
         groups = out_of_bag_errors(estimator, n_samples)
         # Some rows may have had no weight, or labels of outliers.
         _check_enough(sum(len(errors) for _, errors in groups), self.alpha)

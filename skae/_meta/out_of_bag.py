@@ -1,12 +1,14 @@
 """The errors of an ensemble's rows by those members that were trained without them."""
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from skae._detectors.ensemble import AutoencoderEnsembleOutlierDetector, leaves_out_rows
 from skae._meta.delegation import InnerDetectorMixin, split_pipeline
 from skae._meta.steps import transformed
+from skae.thresholds import FalsePositiveRate
 
 
 def check_out_of_bag(estimator, n_samples):
@@ -21,6 +23,16 @@ def check_out_of_bag(estimator, n_samples):
     # What is trained already may have been so with other parameters, and on other rows.
     if not is_frozen and not leaves_out_rows(detector, n_samples):
         raise _no_row_left_out(detector, n_samples)
+
+
+def leaving_out_all(estimator, n_samples):
+    """Return a clone of an estimator whose ensemble is to leave out each row by some member."""
+    estimator = clone(estimator)
+    detector, is_frozen = _last_inside(estimator)
+    if not is_frozen:
+        # For its default threshold it would spare few of many rows. So small a rate needs all.
+        detector.set_params(threshold=FalsePositiveRate(1 / (n_samples + 1), confidence=None))
+    return estimator
 
 
 def out_of_bag_errors(estimator, n_samples):
@@ -46,6 +58,8 @@ def out_of_bag_errors(estimator, n_samples):
     left_out = np.ones((len(errors), len(detector.estimators_samples_)), dtype=bool)
     for member, rows in enumerate(detector.estimators_samples_):
         left_out[rows, member] = False
+    has_error = left_out.any(axis=1)
+    left_out, errors = left_out[has_error], errors[has_error]
     masks, group_of_row = np.unique(left_out, axis=0, return_inverse=True)
     return [
         (np.flatnonzero(mask), np.sort(errors[group_of_row.ravel() == group]))
