@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 # From the palette of Okabe and Ito, which color-blind readers can tell apart.
 BLUE = "#0072B2"
 VERMILION = "#D55E00"
+GREEN = "#009E73"
 
 
 def import_pyplot(caller):

@@ -37,6 +37,8 @@ class ReconstructionDisplay:
         The rows.
     X_reconstructed : ndarray of shape (n_samples, n_features)
         Their reconstructions.
+    X_nearest : ndarray of shape (n_samples, n_features), default=None
+        The nearest normal rows that the network knows; drawn as a third line.
     errors : ndarray of shape (n_samples,), default=None
         The error of each row; shown in its title.
     is_inlier : ndarray of shape (n_samples,), dtype=bool, default=None
@@ -86,6 +88,7 @@ class ReconstructionDisplay:
         *,
         X: np.ndarray,
         X_reconstructed: np.ndarray,
+        X_nearest: np.ndarray | None = None,
         errors: np.ndarray | None = None,
         is_inlier: np.ndarray | None = None,
         row_names: Any = None,
@@ -95,6 +98,7 @@ class ReconstructionDisplay:
     ):
         self.X = X
         self.X_reconstructed = X_reconstructed
+        self.X_nearest = X_nearest
         self.errors = errors
         self.is_inlier = is_inlier
         self.row_names = row_names
@@ -108,6 +112,7 @@ class ReconstructionDisplay:
         estimator: Any,
         X: ArrayLike,
         *,
+        nearest: bool = False,
         value_name: str = "auto",
         residual: bool = False,
         sample_rate: float | None = None,
@@ -133,6 +138,9 @@ class ReconstructionDisplay:
             inside.
         X : array-like of shape (n_samples, n_features)
             The few rows to show. Names in a DataFrame's index go into the titles.
+        nearest : bool, default=False
+            Whether to draw, beside each row, the nearest normal row that the network knows
+            (`nearest_known` of the detector). Only detectors with the combined error know rows.
         value_name : str, default="auto"
             Label of the vertical axes, such as "voltage (mV)". "auto" is "value", or "transformed
             value" where the rows are drawn as the detector sees them.
@@ -153,7 +161,7 @@ class ReconstructionDisplay:
         NotFittedError
             If the estimator is not fitted.
         TypeError
-            If the detector in it has no `reconstruct`.
+            If the detector in it has no `reconstruct`, or with `nearest=True` no `nearest_known`.
         ValueError
             If there are more than 25 rows, or their width is wrong.
         """
@@ -165,16 +173,26 @@ class ReconstructionDisplay:
                 f"{type(detector).__name__} has no `reconstruct`: {cls.__name__} needs a detector "
                 "that reconstructs rows, such as skae.AutoencoderOutlierDetector."
             )
+        if nearest and not hasattr(detector, "nearest_known"):
+            raise TypeError(
+                f"This {type(detector).__name__} has no `nearest_known`: nearest=True needs a "
+                "detector with the combined error, such as skae.AutoencoderOutlierDetector with "
+                "its defaults."
+            )
         check_few_rows(X)
         inputs = transformed(transforms, X)
         original, reconstruction, is_inverted = original_units(
             transforms, inputs, detector.reconstruct(inputs)
         )
+        X_nearest = None
+        if nearest:
+            _, X_nearest, _ = original_units(transforms, inputs, detector.nearest_known(inputs))
         if value_name == "auto":
             value_name = "value" if is_inverted else _TRANSFORMED_VALUE
         display = cls(
             X=original,
             X_reconstructed=reconstruction,
+            X_nearest=X_nearest,
             errors=-estimator.score_samples(X),
             is_inlier=estimator.predict(X) == 1,
             row_names=_row_names(X),
@@ -190,6 +208,7 @@ class ReconstructionDisplay:
         X: ArrayLike,
         X_reconstructed: ArrayLike,
         *,
+        X_nearest: ArrayLike | None = None,
         errors: ArrayLike | None = None,
         y_pred: ArrayLike | None = None,
         value_name: str = "value",
@@ -203,6 +222,8 @@ class ReconstructionDisplay:
         ----------
         X, X_reconstructed : array-like of shape (n_samples, n_features)
             The few rows to show, and their reconstructions.
+        X_nearest : array-like of shape (n_samples, n_features), default=None
+            The nearest normal row for each; drawn as a third line.
         errors : array-like of shape (n_samples,), default=None
             The error of each row; shown in its title.
         y_pred : array-like of shape (n_samples,), default=None
@@ -230,11 +251,9 @@ class ReconstructionDisplay:
         check_few_rows(X)
         row_names, feature_names = _row_names(X), getattr(X, "columns", None)
         X = check_array(X, dtype=np.float64, input_name="X")
-        reconstructed = check_array(X_reconstructed, dtype=np.float64, input_name="X_reconstructed")
-        if X.shape != reconstructed.shape:
-            raise ValueError(
-                f"X has shape {X.shape}, X_reconstructed {reconstructed.shape}: they must agree."
-            )
+        reconstructed = _checked_like(X, X_reconstructed, "X_reconstructed")
+        if X_nearest is not None:
+            X_nearest = _checked_like(X, X_nearest, "X_nearest")
         if errors is not None:
             check_consistent_length(X, errors)
             errors = column_or_1d(errors)
@@ -244,6 +263,7 @@ class ReconstructionDisplay:
         display = cls(
             X=X,
             X_reconstructed=reconstructed,
+            X_nearest=X_nearest,
             errors=errors,
             is_inlier=y_pred,
             row_names=row_names,
@@ -279,10 +299,11 @@ class ReconstructionDisplay:
         x, xlabel = self._positions(sample_rate)
         figure, axes = self._figure_and_panels(ax, n_columns=3 if residual else 1)
         draw = draw_side_by_side if residual else draw_shaded
-        for panels, title, row, reconstruction in zip(
-            axes, self._titles(), self.X, self.X_reconstructed, strict=True
+        nearest = [None] * len(self.X) if self.X_nearest is None else self.X_nearest
+        for panels, title, *rows in zip(
+            axes, self._titles(), self.X, self.X_reconstructed, nearest, strict=True
         ):
-            draw(panels, x, row, reconstruction, title)
+            draw(panels, x, *rows, title)
             panels[0].set_ylabel(self.value_name)
         for panel in axes[-1]:
             panel.set_xlabel(xlabel)
@@ -325,14 +346,14 @@ class ReconstructionDisplay:
         -------
         frame : pandas.DataFrame
             One row per value: row, feature, value, reconstruction, and residual (value minus
-            reconstruction).
+            reconstruction); with the nearest normal rows, also nearest.
         """
         import pandas as pd
 
         n_rows, n_features = self.X.shape
         rows = range(n_rows) if self.row_names is None else self.row_names
         features = range(n_features) if self.feature_names is None else self.feature_names
-        return pd.DataFrame(
+        frame = pd.DataFrame(
             {
                 "row": np.repeat(np.asarray(rows), n_features),
                 "feature": np.tile(np.asarray(features), n_rows),
@@ -341,8 +362,16 @@ class ReconstructionDisplay:
                 "residual": (self.X - self.X_reconstructed).ravel(),
             }
         )
+        return frame if self.X_nearest is None else frame.assign(nearest=self.X_nearest.ravel())
 
 
 def _row_names(X):
     # Lists have an `index` too, but no names.
     return X.index if hasattr(X, "iloc") else None
+
+
+def _checked_like(X, values, name):
+    values = check_array(values, dtype=np.float64, input_name=name)
+    if X.shape != values.shape:
+        raise ValueError(f"X has shape {X.shape}, {name} {values.shape}: they must agree.")
+    return values

@@ -5,12 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.collections import PolyCollection
+from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
 
-from skae import AutoencoderOutlierDetector, FitOnInliers
+from skae import AutoencoderOutlierDetector, FitOnInliers, ReconstructionOutlierDetector
 from skae.displays import ReconstructionDisplay
 
 X_SMALL = np.array([[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]])
@@ -46,12 +47,12 @@ def test_a_bare_detector(detector, heartbeats):
 
 def test_titles_tell_verdict_and_error(detector, heartbeats):
     X, _ = heartbeats
-    verdicts, errors = detector.predict(X), detector.reconstruction_error(X)
+    verdicts, errors = detector.predict(X), -detector.score_samples(X)
     rows = [np.flatnonzero(verdicts == 1)[0], np.flatnonzero(verdicts == -1)[0]]
     display = ReconstructionDisplay.from_estimator(detector, X[rows])
     assert titles(display) == [
-        f"row 0: inlier, error (mse) {errors[rows[0]]:.3g}",
-        f"row 1: outlier, error (mse) {errors[rows[1]]:.3g}",
+        f"row 0: inlier, combined error {errors[rows[0]]:.3g}",
+        f"row 1: outlier, combined error {errors[rows[1]]:.3g}",
     ]
 
 
@@ -126,6 +127,43 @@ def test_residual_side_by_side():
     assert [panel.get_xlabel() for panel in display.axes_[-1]] == ["feature index"] * 3
 
 
+def test_the_nearest_known_row_is_a_third_line_in_the_units_of_the_data(heartbeats, make_detector):
+    X, y = heartbeats
+    X = X * 1000.0
+    estimator = FitOnInliers(make_pipeline(StandardScaler(), make_detector())).fit(X, y)
+    scaler, inside = estimator.estimator_
+    display = ReconstructionDisplay.from_estimator(estimator, X[:2], nearest=True)
+    expected = scaler.inverse_transform(inside.nearest_known(scaler.transform(X[:2])))
+    np.testing.assert_allclose(display.X_nearest, expected, rtol=1e-5)
+    for panel, *rows in zip(
+        display.axes_, display.X, display.X_reconstructed, display.X_nearest, strict=True
+    ):
+        for values, row in zip(ydata(panel), rows, strict=True):
+            np.testing.assert_array_equal(values, row)
+    (legend,) = display.figure_.legends
+    assert [text.get_text() for text in legend.get_texts()][-1] == "nearest known row"
+
+
+def test_the_nearest_row_has_the_units_of_the_detector_where_there_is_no_way_back(
+    heartbeats, make_detector
+):
+    X, _ = heartbeats
+    estimator = make_pipeline(FunctionTransformer(np.log1p), make_detector()).fit(X)
+    display = ReconstructionDisplay.from_estimator(estimator, X[:1], nearest=True)
+    np.testing.assert_allclose(display.X_nearest, estimator[1].nearest_known(np.log1p(X[:1])))
+
+
+def test_the_nearest_row_side_by_side():
+    display = ReconstructionDisplay.from_predictions(
+        X_SMALL, RECONSTRUCTED, X_nearest=X_SMALL + 1, residual=True
+    )
+    for panels, again, row in zip(display.axes_, RECONSTRUCTED, X_SMALL, strict=True):
+        assert [len(panel.lines) for panel in panels] == [1, 2, 1]
+        for values, expected in zip(ydata(panels[1]), (again, row + 1), strict=True):
+            np.testing.assert_array_equal(values, expected)
+    assert titles(display)[1] == "reconstruction\n(dotted: nearest known row)"
+
+
 def test_from_predictions_alone():
     display = ReconstructionDisplay.from_predictions(
         X_SMALL, RECONSTRUCTED, value_name="voltage (mV)", sample_rate=2
@@ -152,6 +190,14 @@ def test_frame():
     assert frame["value"].to_list() == [0, 1, 2, 3, 4, 5]
     assert frame["reconstruction"].to_list() == [0.5, 1, 1, 3, 3, 3]
     assert frame["residual"].to_list() == [-0.5, 0, 1, 0, 1, 2]
+    assert "nearest" not in frame
+
+
+def test_frame_with_nearest_rows():
+    frame = ReconstructionDisplay.from_predictions(
+        X_SMALL, RECONSTRUCTED, X_nearest=X_SMALL + 1
+    ).frame()
+    assert frame["nearest"].to_list() == [1, 2, 3, 4, 5, 6]
 
 
 def test_drawing_on_given_axes():
@@ -181,6 +227,7 @@ def test_too_few_axes_for_residuals():
     ("arguments", "message"),
     [
         ({"X_reconstructed": RECONSTRUCTED[:, :2]}, r"X has shape \(2, 3\).*\(2, 2\)"),
+        ({"X_nearest": X_SMALL[:1]}, r"X has shape \(2, 3\), X_nearest \(1, 3\)"),
         ({"X": np.where(X_SMALL > 4, np.nan, X_SMALL)}, "X contains NaN"),
         ({"X": X_SMALL[0]}, "Expected 2D array"),
         ({"X": np.zeros((26, 3))}, r"at most 25, such as X\[:3\]"),
@@ -205,6 +252,8 @@ def test_unfit_estimators(scaled_detector, heartbeats):
         draw(FitOnInliers(AutoencoderOutlierDetector()), X[:1])
     with pytest.raises(TypeError, match="IsolationForest has no `reconstruct`"):
         draw(IsolationForest(n_estimators=2).fit(X), X[:1])
+    with pytest.raises(TypeError, match="nearest=True needs a detector with the combined error"):
+        draw(ReconstructionOutlierDetector(PCA(2)).fit(X), X[:1], nearest=True)
     with pytest.raises(ValueError, match="X has 3 features"):
         draw(scaled_detector, X[:1, :3])
     with pytest.raises(ValueError, match="X has 300 rows, and each gets a panel"):
