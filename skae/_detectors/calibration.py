@@ -45,8 +45,8 @@ def all_rows(n_samples):
 def unseen_rows(rule, n_samples, random, can_refit):
     """Return the calibration by a part of the rows, for a rule that needs such errors.
 
-    Of few rows a fifth sets the threshold, and all are trained on afterwards; of 1,000 rows or more
-    a twentieth, at least 100, which are not trained on.
+    Of few rows a fifth or more set the threshold, and all are trained on afterwards; of 1,000 rows
+    or more a twentieth, at least 100, which are not trained on.
 
     Parameters
     ----------
@@ -69,7 +69,10 @@ def unseen_rows(rule, n_samples, random, can_refit):
         return all_rows(n_samples)
     is_small = n_samples < _MIN_ROWS_TO_SPARE
     share = n_samples // 5 if is_small else min(max(n_samples // 20, 100), _MAX_HELD_OUT)
-    n_held_out = min(max(share, getattr(rule, "min_errors", 0)), n_samples // 2)
+    needed = getattr(rule, "min_errors", 0)
+    # With no more than are needed, a single row decides, and the rate varies much.
+    n_held_out = max(share, needed, min(2 * needed + 1, n_samples // 3))
+    n_held_out = min(n_held_out, n_samples // 2)
     return drawn(n_held_out, n_samples, random)._replace(refits=is_small and can_refit)
 
 
