@@ -72,6 +72,8 @@ def compared(detector, new):
         [row not in trained_on for trained_on in map(set, inside.estimators_samples_)]
         for row in range(len(errors))
     ]
+    used = np.flatnonzero(np.any(left_out, axis=1))
+    errors, left_out = errors[used], np.array(left_out)[used]
     own = [np.mean(members[:, mask], axis=1) for mask in left_out]
     return errors, np.stack(own, axis=1)
 
@@ -181,6 +183,20 @@ class TestFit:
             detector.calibration_errors_, np.sort(-by_hand.oob_score_samples_)
         )
         np.testing.assert_array_equal(detector.member_scores(NEW), by_hand.member_scores(NEW))
+
+    @pytest.mark.parametrize("is_frozen", [False, True])
+    def test_many_rows(self, is_frozen):
+        many = rows_near_a_plane(np.random.default_rng(0), 300)
+        # For its own threshold, an ensemble spares fewer of so many rows.
+        inner = FrozenEstimator(ensemble().fit(many)) if is_frozen else ensemble()
+        detector = out_of_bag(inner, alpha=0.1).fit(many)
+        errors, own = compared(detector, NEW)
+        assert len(errors) == (100 if is_frozen else 300)
+        assert np.isfinite(errors).all()
+        expected = (1 + np.sum(errors >= own, axis=1)) / (len(errors) + 1)
+        np.testing.assert_array_equal(detector.p_values(NEW), expected)
+        np.testing.assert_array_equal(detector.predict(NEW) == -1, expected <= 0.1)
+        assert inner.threshold == "auto"
 
     @pytest.mark.parametrize(
         "nest",
