@@ -80,13 +80,15 @@ class RecipeA(Recipe):
     training = {"epochs": 30, "batch_size": 128}
 
     def detector(self, seed):
-        """Return the recipe in skae, with the threshold that is its default."""
+        """Return the recipe in skae, with its error and its threshold."""
         network = AutoencoderOutlierDetector(
             hidden_layer_sizes=(64, 32, 16),
             dropout=0.1,
             latent_dim=8,
             activation="relu",
             latent_activation="relu",
+            error="mse",
+            threshold="mean_std",
             learning_rate=1e-3,
             random_state=seed,
             **self.compiling,
@@ -144,10 +146,11 @@ class RecipeB(Recipe):
     training = {"epochs": 40, "batch_size": 1024}
 
     def detector(self, seed):
-        """Return the recipe in skae, with the threshold that is its default."""
+        """Return the recipe in skae, with its error and its threshold."""
         network = AutoencoderOutlierDetector(
             hand_written,
             error="mae",
+            threshold="mean_std",
             learning_rate=1e-3,
             random_state=seed,
             **self.compiling,

@@ -220,7 +220,9 @@ print(f"saved {output / '02_autoencoder.keras'} and {output / '02_scaler.joblib'
 # on the normal rows.
 loaded = make_pipeline(
     FrozenEstimator(joblib.load(output / "02_scaler.joblib")),
-    ReconstructionOutlierDetector(keras.saving.load_model(output / "02_autoencoder.keras")),
+    ReconstructionOutlierDetector(
+        keras.saving.load_model(output / "02_autoencoder.keras"), threshold="mean_std"
+    ),
 )
 loaded.fit(X_train[y_train == 1])
 

@@ -62,7 +62,9 @@ class ByHand:
     What the network makes of the code of a training row is the reconstruction of the row.
     """
 
-    def __init__(self, rows, made, codes, weight=None):
+    def __init__(self, rows, made, codes, weight=None, trim=0.0):
+        # Of a network trained without half of the rows, only the reconstruction counts.
+        self.counts = WEIGHTS * [1, 1 - 2 * trim, 1 - 2 * trim]
         self.weight = np.ones(len(rows)) if weight is None else weight
         codes = codes.astype(np.float64)
         self.location = np.average(codes, axis=0, weights=self.weight)
@@ -91,11 +93,11 @@ class ByHand:
         )
 
     def parts(self, *rows_made_codes):
-        return self.raw(*rows_made_codes) / self.usual * WEIGHTS
+        return self.raw(*rows_made_codes) / self.usual * self.counts
 
     @property
     def training_errors(self):
-        return (self.training_parts / self.usual * WEIGHTS).sum(axis=1)
+        return (self.training_parts / self.usual * self.counts).sum(axis=1)
 
 
 def seen(fitted, rows):
@@ -148,6 +150,35 @@ class TestParts:
         np.testing.assert_allclose(-members.member_scores(NEW), errors, rtol=1e-3)
         np.testing.assert_allclose(members.error_parts(NEW), np.mean(expected, axis=0), rtol=1e-3)
         np.testing.assert_allclose(-members.score_samples(NEW), errors.mean(axis=1), rtol=1e-3)
+
+    @pytest.mark.parametrize("trim_fraction", [0.0, 0.1, 0.25, 0.5, "auto"])
+    def test_of_a_network_that_is_trimmed(self, trim_fraction):
+        detector = single(trim_fraction=trim_fraction).fit(X)
+        trim = 0.5 if trim_fraction == "auto" else trim_fraction
+        # Codes are kept of the rows that are not trimmed, and then they are not all.
+        by_hand = ByHand(*seen(detector, X), trim=trim)
+        expected = by_hand.parts(*seen(detector, NEW))
+        parts = detector.error_parts(NEW).to_numpy()
+        np.testing.assert_allclose(parts[:, [0, 2]], expected[:, [0, 2]], rtol=1e-3, atol=1e-5)
+        if trim in (0.0, 0.5):
+            np.testing.assert_allclose(parts[:, 1], expected[:, 1], rtol=1e-3, atol=1e-5)
+
+    def test_members_count_as_their_parts_do(self):
+        detector = ensemble(4, trim_fraction=(0.0, 0.0, 0.25, 0.5)).fit(X)
+        by_hand = [
+            ByHand(*each, trim=trim)
+            for each, trim in zip(seen_by_members(detector, X), (0.0, 0.0, 0.25, 0.5), strict=True)
+        ]
+        assert [own.counts.sum() for own in by_hand] == [2.5, 2.5, 1.75, 1.0]
+        # Each part has the mean that it counts, and needs no further factor.
+        np.testing.assert_allclose(detector.member_weights_, 1, rtol=1e-4)
+        latent = [
+            own.parts(*each)[:, 2]
+            for own, each in zip(by_hand, seen_by_members(detector, NEW), strict=True)
+        ]
+        np.testing.assert_allclose(
+            detector.error_parts(NEW)["latent"], np.mean(latent, axis=0), rtol=1e-3
+        )
 
     def test_of_a_transformer(self):
         rows = X.astype(np.float64)

@@ -169,7 +169,7 @@ def autoencoder(**params):
 
 
 def pca(**params):
-    return ReconstructionOutlierDetector(PCA(3), **params)
+    return ReconstructionOutlierDetector(PCA(3), random_state=0, **params)
 
 
 def state(detector):
@@ -239,7 +239,8 @@ class TestDetectors:
 
 
 def few(make):
-    return {"estimator": PCA(1)} if make is pca else {"epochs": 1}
+    own = {"estimator": PCA(1)} if make is pca else {"epochs": 1}
+    return {"threshold": "mean_std", **own}
 
 
 @BY_NAME

@@ -51,9 +51,11 @@ def fit_recipe_a(X_train, X_test, y_train, seed=0):
             latent_activation="relu",
             loss="msle",
             metrics=["mse"],
+            error="mse",
             learning_rate=1e-3,
             epochs=30,
             batch_size=128,
+            threshold="mean_std",
             random_state=seed,
         ).set_fit_request(X_val=True)
         pipeline = make_pipeline(MinMaxScaler(), network, transform_input=["X_val"])
@@ -89,6 +91,7 @@ def fit_recipe_b(X_train, X_test, y_train, seed=0):
             learning_rate=1e-3,
             epochs=40,
             batch_size=1024,
+            threshold="mean_std",
             random_state=seed,
         ).set_fit_request(X_val=True)
         pipeline = make_pipeline(
@@ -234,7 +237,9 @@ def test_saved_and_loaded_recipe_a_gives_the_same_scores(recipe_a, ecg5000_split
     joblib.dump(recipe_a.estimator_["minmaxscaler"], tmp_path / "scaler.joblib")
     scaler = joblib.load(tmp_path / "scaler.joblib")
     model = keras.saving.load_model(tmp_path / "autoencoder.keras")
-    loaded = make_pipeline(FrozenEstimator(scaler), ReconstructionOutlierDetector(model))
+    loaded = make_pipeline(
+        FrozenEstimator(scaler), ReconstructionOutlierDetector(model, threshold="mean_std")
+    )
     expected = recipe_a.score_samples(X_test)
     for detector, fit_on in (
         (loaded, (X_train[y_train == 1],)),

@@ -11,7 +11,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
 
-from skae import FitOnInliers
+from skae import FitOnInliers, ReconstructionOutlierDetector
 from skae._meta.delegation import split_pipeline
 from skae._meta.steps import inverted, is_invertible, transformed
 from skae._meta.unwrap import error_name
@@ -99,14 +99,14 @@ def test_no_way_back(transform, table):
 
 
 def test_names_of_errors(detector, scaled_detector, table):
-    assert error_name(detector) == "reconstruction error (mse)"
-    assert error_name(scaled_detector) == "reconstruction error (mse)"
+    assert error_name(detector) == "combined error"
+    assert error_name(scaled_detector) == "combined error"
+    by_mse = ReconstructionOutlierDetector(PCA(1)).fit(table[0])
+    assert error_name(by_mse) == "reconstruction error (mse)"
     forest = make_pipeline(MinMaxScaler(), IsolationForest(n_estimators=2)).fit(table[0])
     assert error_name(forest) == "error (minus score_samples of IsolationForest)"
 
 
-def test_an_error_without_a_name(detector):
-    from copy import copy
-
-    unnamed = copy(detector).set_params(error=lambda X, reconstruction: np.abs(X - reconstruction))
-    assert error_name(unnamed) == "reconstruction error"
+def test_an_error_without_a_name(table):
+    unnamed = ReconstructionOutlierDetector(PCA(1), error=lambda X, found: np.abs(X - found))
+    assert error_name(unnamed.fit(table[0])) == "reconstruction error"

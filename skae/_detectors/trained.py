@@ -175,6 +175,7 @@ class NetworkDetector(ReconstructionErrorDetector):
                 calibration = all_rows(len(X))
             network = self._trained_network(X, X_val, sample_weight, calibration, random)
             found = self._learn_errors(network, X, sample_weight, calibration, random)
+            warn_if_useless(self._scorer, _rows_of_threshold(X, calibration))
             if rule is None:
                 errors = self._scorer.row_errors(X)
             self.offset_ = self._offset(rule, found if errors is None else errors)
@@ -376,16 +377,14 @@ class NetworkDetector(ReconstructionErrorDetector):
         train_rows, held_out = calibration.train_rows, calibration.held_out
         self.error_ = self._chosen_error()
         self._scorer = Scorer(network, self.error_)
-        errors = self._scorer.fit(
+        return self._scorer.fit(
             RowSubset(X, train_rows) if len(held_out) else X,
             sample_weight=None if sample_weight is None else sample_weight[train_rows],
-            calibration=RowSubset(X, held_out) if len(held_out) else None,
+            calibration=_rows_of_threshold(X, calibration) if len(held_out) else None,
             left_out=calibration.left_out,
             trim_fractions=self._trim_fractions(),
             random=random,
         )
-        warn_if_useless(self._scorer, RowSubset(X, held_out) if len(held_out) else X)
-        return errors
 
     def _chosen_error(self):
         if self.error != "auto":
@@ -457,6 +456,11 @@ def _with_a_weight(X, sample_weight):
             "learn from: give more rows a weight."
         )
     return X[has_weight], sample_weight[has_weight]
+
+
+def _rows_of_threshold(X, calibration):
+    held_out = calibration.held_out
+    return RowSubset(X, held_out) if len(held_out) else X
 
 
 def is_on_disk(X):

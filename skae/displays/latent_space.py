@@ -91,7 +91,7 @@ class LatentSpaceDisplay:
     >>> detector = FitOnInliers(make_pipeline(MinMaxScaler(), detector)).fit(X, y)
     >>> display = LatentSpaceDisplay.from_estimator(detector, X)
     >>> display.colorbar_.ax.get_ylabel()
-    'reconstruction error (mse)'
+    'combined error'
     >>> display.frame().columns.to_list()
     ['x', 'y', 'error', 'label']
     """

@@ -118,9 +118,8 @@ class TrainingHistoryDisplay:
                 "that is trained in epochs, such as skae.AutoencoderOutlierDetector."
             )
         loss = getattr(detector, "loss", None)
-        display = cls(
-            history=_filled_up(history), loss_name=loss if isinstance(loss, str) else None
-        )
+        has_name = isinstance(loss, str) and loss != "auto"
+        display = cls(history=_filled_up(history), loss_name=loss if has_name else None)
         return display.plot(ax, quantity=quantity, log_y=log_y, name=name, **kwargs)
 
     @classmethod

@@ -26,6 +26,7 @@ pytestmark = [
     # Those that give a y have labels of their own, so that one is named; others give none.
     pytest.mark.filterwarnings("ignore:inlier_label=1 names a label, but y is missing"),
     pytest.mark.filterwarnings("ignore:X has .* rows, too few to hold some out"),
+    pytest.mark.filterwarnings("ignore:Of .* rows none can be spared"),
 ]
 
 ESTIMATORS = [

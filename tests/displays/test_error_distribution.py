@@ -46,7 +46,7 @@ def test_histograms_of_a_detector(scaled_detector, heartbeats):
     threshold = -scaled_detector.offset_
     np.testing.assert_allclose(display.threshold_line_.get_xdata(), threshold, rtol=1e-12)
     assert legend_of(display) == ["inliers", "outliers", f"threshold {threshold:.4g}"]
-    assert display.ax_.get_xlabel() == "reconstruction error (mse)"
+    assert display.ax_.get_xlabel() == "combined error"
     assert display.ax_.get_ylabel() == "number of rows"
     assert display.figure_ is display.ax_.figure
 

@@ -77,7 +77,7 @@ def test_through_meta_estimator_and_pipeline(scaled_detector, heartbeats, with_l
     else:
         order = np.argsort(errors, kind="stable")
         np.testing.assert_allclose(display.points_[0].get_offsets(), projected[order])
-        assert display.colorbar_.ax.get_ylabel() == "reconstruction error (mse)"
+        assert display.colorbar_.ax.get_ylabel() == "combined error"
     for i, (name, share) in enumerate(
         zip(axis_names(display), pca.explained_variance_ratio_, strict=True), start=1
     ):

@@ -27,8 +27,14 @@ def test_lines_are_the_history(detector):
     np.testing.assert_array_equal(validation.get_ydata(), detector.history_["val_loss"])
     assert labels_in(display.ax_.get_legend()) == ["training", "validation"]
     assert display.ax_.get_xlabel() == "epoch"
-    assert display.ax_.get_ylabel() == "loss (mse)"
+    assert display.ax_.get_ylabel() == "loss"
     assert display.figure_ is display.ax_.figure
+
+
+def test_a_loss_that_has_a_name(heartbeats, make_detector):
+    X, _ = heartbeats
+    display = TrainingHistoryDisplay.from_estimator(make_detector(loss="mae").fit(X))
+    assert display.ax_.get_ylabel() == "loss (mae)"
 
 
 def test_a_metric(detector):
