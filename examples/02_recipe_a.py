@@ -217,7 +217,7 @@ print(f"saved {output / '02_autoencoder.keras'} and {output / '02_scaler.joblib'
 # %%
 # Loaded, the two make a detector again. Nothing is trained: the scaler is frozen, and
 # `ReconstructionOutlierDetector` uses a trained `keras.Model` as it is. Only the threshold is set,
-# on the normal rows.
+# on the normal rows, by the same rule.
 loaded = make_pipeline(
     FrozenEstimator(joblib.load(output / "02_scaler.joblib")),
     ReconstructionOutlierDetector(

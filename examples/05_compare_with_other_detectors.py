@@ -43,7 +43,8 @@ print(f"{(y == 1).sum()} normal beats, {(y == -1).sum()} abnormal ones.")
 # The detectors
 # -------------
 # `PCA` is not a detector, but it reconstructs rows: `ReconstructionOutlierDetector` makes it one.
-# The ensemble trains five autoencoders in one graph and averages their errors.
+# The ensemble trains four autoencoders with codes of several sizes in one graph, and averages their
+# errors.
 detectors = {
     "IsolationForest": IsolationForest(random_state=0),
     "LocalOutlierFactor": LocalOutlierFactor(novelty=True),
@@ -51,7 +52,7 @@ detectors = {
     "PCA, 2 components": ReconstructionOutlierDetector(PCA(2, random_state=0)),
     "PCA, 6 components": ReconstructionOutlierDetector(PCA(6, random_state=0)),
     "autoencoder": AutoencoderOutlierDetector(epochs=60, random_state=0),
-    "ensemble of five": AutoencoderEnsembleOutlierDetector(epochs=30, random_state=0),
+    "ensemble of four": AutoencoderEnsembleOutlierDetector(epochs=30, random_state=0),
 }
 
 # %%
@@ -98,7 +99,7 @@ print(f"With p < {limit:.4f}: {', '.join(differ) or 'none'}.")
 # ----------
 # A point is a fold. The first fit of an autoencoder compiles its network; the other folds reuse it.
 times = comparison.scores.pivot(index="fold", columns="detector", values="fit_time")
-print(times[["autoencoder", "ensemble of five"]].round(2).to_string())
+print(times[["autoencoder", "ensemble of four"]].round(2).to_string())
 
 figure, axes = plt.subplots(1, 2, figsize=(11, 4), sharey=True, layout="constrained")
 for ax, metric in zip(axes, comparison.metrics, strict=True):

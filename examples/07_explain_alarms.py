@@ -2,8 +2,8 @@
 Explain alarms
 ==============
 
-An alarm raises a question: what is wrong with this heartbeat? The error of a beat is a sum over its
-samples, so you can see where it comes from.
+An alarm raises a question: what is wrong with this heartbeat? The error of a beat has three parts,
+and is a sum over its samples, so you can see where it comes from.
 """
 
 from pathlib import Path
@@ -57,6 +57,12 @@ alarms = errors[flagged].sort_values(ascending=False)
 false_alarms = alarms.index.difference(X_test.index[y_test == -1], sort=False)
 chosen = [alarms.index[0], alarms.index[len(alarms) // 2], *false_alarms[:1]]
 beats = X_test.loc[chosen]
+print(detector.error_parts(beats).set_index(beats.index).round(1).to_string())
+
+# %%
+# These are the parts of the error, each relative to normal beats: how badly the beat is
+# reconstructed, how unlike it is to the nearest beat that the network knows, and, counting half,
+# how far its latent code lies from the others.
 explanation = explain(detector, beats, top=3)
 print(explanation.round(4).to_string(index=False))
 
@@ -81,8 +87,11 @@ save(display.figure_, "07_explanation")
 # The same beats as signals
 # -------------------------
 # Neighboring samples are wrong together, so a signal says more than a list of samples. The dashed
-# line is the reconstruction of the beat.
-display = ReconstructionDisplay.from_estimator(detector, beats, value_name=f"voltage\n({unit})")
+# line is the reconstruction of the beat, the dotted one the nearest normal beat that the network
+# knows.
+display = ReconstructionDisplay.from_estimator(
+    detector, beats, nearest=True, value_name=f"voltage\n({unit})"
+)
 display.axes_[-1].set_xlabel("sample of the beat")
 save(display.figure_, "07_reconstruction")
 
@@ -113,7 +122,8 @@ print(f"Most of the error of abnormal beats: {table['share of the error'].idxmax
 # The latent space
 # ----------------
 # A network with two latent codes can be drawn as it is: on the left by label, on the right by
-# error. An abnormal beat may well get the codes of a normal one; then only the error gives it away.
+# error. An abnormal beat may well get the codes of a normal one; then only its reconstruction gives
+# it away.
 plane = AutoencoderOutlierDetector(latent_dim=2, epochs=60, random_state=0)
 plane = FitOnInliers(make_pipeline(GlobalMinMaxScaler(), plane)).fit(X_train, y_train)
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
@@ -122,10 +132,12 @@ LatentSpaceDisplay.from_estimator(plane, X_test, ax=right)
 save(figure, "07_latent_space")
 
 # %%
-# How much do the codes alone reveal? LocalOutlierFactor compares them with those of normal beats.
+# How much do the codes alone reveal, and how much the reconstruction alone? LocalOutlierFactor
+# compares codes with those of normal beats.
 neighbors = LocalOutlierFactor(novelty=True).fit(plane.transform(X_train[y_train == 1]))
 for name, scores in {
-    "error": plane.score_samples(X_test),
+    "combined error": plane.score_samples(X_test),
+    "reconstruction alone": -plane.reconstruction_error(X_test),
     "codes alone": neighbors.score_samples(plane.transform(X_test)),
 }.items():
-    print(f"ROC-AUC of the {name}: {roc_auc_score(y_test == -1, -scores):.3f}")
+    print(f"ROC-AUC by {name}: {roc_auc_score(y_test == -1, -scores):.3f}")

@@ -22,7 +22,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from skae import AutoencoderOutlierDetector
 from skae.displays import ExplanationDisplay
 from skae.inspection import explain
-from skae.thresholds import Quantile
+from skae.thresholds import FalsePositiveRate
 
 # %%
 # The machines
@@ -89,7 +89,7 @@ print(
 # ------------
 # A category becomes a column of 0 and 1 for each of its values. A value never seen in training is
 # 0 in all of them (`handle_unknown="ignore"`). `set_output` keeps the column names through the
-# pipeline. All training rows are healthy: the threshold is set to flag 2 % of such rows.
+# pipeline. All training rows are healthy: the threshold is set to flag 2 % of new rows like them.
 one_hot = OneHotEncoder(sparse_output=False, handle_unknown="ignore")
 columns = ColumnTransformer(
     [
@@ -99,7 +99,11 @@ columns = ColumnTransformer(
     verbose_feature_names_out=False,
 ).set_output(transform="pandas")
 network = AutoencoderOutlierDetector(
-    hidden_layer_sizes=(64, 32), latent_dim=4, epochs=40, threshold=Quantile(0.98), random_state=0
+    hidden_layer_sizes=(64, 32),
+    latent_dim=4,
+    epochs=40,
+    threshold=FalsePositiveRate(0.02, confidence=None),
+    random_state=0,
 )
 detector = make_pipeline(columns, network).fit(train)
 print(f"What the network sees: {', '.join(detector[-1].feature_names_in_)}")
