@@ -11,7 +11,7 @@ import scipy.sparse
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import roc_auc_score
 
-from skae import AutoencoderOutlierDetector
+from skae import AutoencoderEnsembleOutlierDetector, AutoencoderOutlierDetector
 from skae._detectors.trained import Extent
 from skae._engines.keras.loading import check_activation
 from skae._engines.keras.training import train
@@ -252,7 +252,8 @@ class TestTraining:
         assert fitted.n_iter_ == 2
 
     def test_warm_start_goes_on(self, normal):
-        fitted = detector(warm_start=True, learning_rate=1e-3, epochs=5).fit(normal)
+        settings = {"learning_rate": 1e-3, "epochs": 5, "threshold": "mean_std"}
+        fitted = detector(warm_start=True, **settings).fit(normal)
         first = fitted.history_["loss"].copy()
         fitted.fit(normal)
         assert fitted.n_iter_ == 5
@@ -756,3 +757,17 @@ class TestWarnings:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             detector(epochs=100, learning_rate=0.01).fit(normal)
+
+
+@pytest.mark.parametrize(
+    "make", [AutoencoderOutlierDetector, AutoencoderEnsembleOutlierDetector], ids=["one", "four"]
+)
+def test_a_resumed_fit_sets_its_threshold_by_the_rows_first_spared(make):
+    X = np.random.default_rng(0).normal(size=(60, 4))
+    spared = []
+    detector = make(epochs=1, warm_start=True, random_state=np.random.RandomState(0))
+    for _ in range(2):
+        detector.fit(X)
+        train_rows, held_out, _, left_out = detector._resumed_calibration
+        spared.append(held_out.tolist() if left_out is None else left_out.tolist())
+    assert spared[0] == spared[1] != []

@@ -150,9 +150,10 @@ class AutoencoderOutlierDetector(
         training rows, 5 % are flagged on average, fewer if there are outliers among the training
         rows. It and "fpr" use errors of rows not trained on. If `validation_fraction` holds none
         out, these are a twentieth of 1,000 rows or more; of fewer, the errors come from a network
-        that is trained on a part of them before the one that is kept, and below 20 rows, with a
-        warning, from the training rows. The other rules use the errors of the held-out rows, or of
-        the training rows if none are held out.
+        that is trained on a part of them before the one that is kept (with `callbacks` or
+        `warm_start` that part is all it is trained on), and below 20 rows, with a warning, from the
+        training rows. The other rules use the errors of the held-out rows, or of the training rows
+        if none are held out.
     contamination : float or "auto", default="auto"
         Share of outliers among the rows given to `fit`, in (0, 0.5]: the offset is that quantile of
         all their scores. "auto" leaves the offset to `threshold`.

@@ -36,6 +36,14 @@ class Calibration(NamedTuple):
     refits: bool = False
     left_out: Any = None
 
+    def is_like(self, other):
+        """Tell whether another one spares as many rows of as many."""
+        mine, others = (
+            (len(each.train_rows), len(each.held_out), np.shape(each.left_out))
+            for each in (self, other)
+        )
+        return mine == others
+
 
 def all_rows(n_samples):
     """Return the calibration by the errors of the rows that a detector is trained on."""

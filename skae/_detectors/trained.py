@@ -14,7 +14,7 @@ from skae._detectors.base import (
     ReconstructionErrorDetector,
     unchanged_on_failure,
 )
-from skae._detectors.calibration import all_rows, drawn, unseen_rows
+from skae._detectors.calibration import Calibration, all_rows, drawn, unseen_rows
 from skae._detectors.checks import (
     check_learning_rate,
     check_noise,
@@ -169,6 +169,8 @@ class NetworkDetector(ReconstructionErrorDetector):
             X, X_val, sample_weight = self._checked_data(X, X_val, sample_weight)
             random = check_random_state(self.random_state)
             calibration = self._calibration(rule, X, random)
+            if self.warm_start:
+                calibration = self._first_calibration(calibration)
             errors = None
             if calibration.refits:
                 errors = self._errors_of_held_out(X, X_val, sample_weight, calibration, random)
@@ -261,8 +263,19 @@ class NetworkDetector(ReconstructionErrorDetector):
         if not needs_unseen_rows(rule):
             return all_rows(n_samples)
         # A callback is to hear one training, and may steer it.
-        can_refit = not self.callbacks and not self._resumes
+        can_refit = not self.callbacks and not self.warm_start
         return unseen_rows(rule, n_samples, random, can_refit)
+
+    def _first_calibration(self, calibration):
+        """Return the calibration of the fit that is resumed, if it was of this kind and size.
+
+        Rows that it has trained on would set the threshold otherwise.
+        """
+        before = vars(self).get("_resumed_calibration") if self._resumes else None
+        if before is not None and calibration.is_like(Calibration(*before)):
+            return Calibration(*before)
+        self._resumed_calibration = tuple(calibration)
+        return calibration
 
     def _errors_of_held_out(self, X, X_val, sample_weight, calibration, random):
         """Return the errors of rows held out from a network that is trained for that only."""
