@@ -14,7 +14,15 @@ LAST = "[AutoencoderOutlierDetector] epoch 30/30 - loss "
 
 
 def train(verbose):
-    AutoencoderOutlierDetector(epochs=30, verbose=verbose, random_state=0).fit(X)
+    detector = AutoencoderOutlierDetector(epochs=30, threshold="mean_std", random_state=0)
+    detector.set_params(verbose=verbose).fit(X)
+
+
+def test_a_training_for_the_threshold_only_says_so(capsys):
+    AutoencoderOutlierDetector(epochs=30, verbose=1, random_state=0).fit(X)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("[AutoencoderOutlierDetector, for the threshold] epoch 30/30 - loss ")
+    assert second.startswith(LAST)
 
 
 def test_a_file_has_the_last_line_only(capsys):
@@ -62,7 +70,8 @@ from skae import AutoencoderOutlierDetector
 X = np.array({X.round(3).tolist()})
 
 def train(verbose):
-    AutoencoderOutlierDetector(epochs=30, verbose=verbose, random_state=0).fit(X)
+    detector = AutoencoderOutlierDetector(epochs=30, threshold="mean_std", random_state=0)
+    detector.set_params(verbose=verbose).fit(X)
 """
 
 

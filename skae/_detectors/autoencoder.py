@@ -171,7 +171,7 @@ class AutoencoderOutlierDetector(
         scikit-learn, so that two fits differ.
     verbose : int, default=0
         0 is silent, 1 shows one progress line (in a file, only its last state), 2 one line per
-        epoch.
+        epoch. If a part of few rows sets the threshold, the training for that is shown too.
 
     Attributes
     ----------

@@ -291,6 +291,7 @@ class NetworkDetector(ReconstructionErrorDetector):
     def _trained_network(self, X, X_val, sample_weight, calibration, random):
         """Return a network, new or the present one, after training; keep the history."""
         layout, extent = self._layout(X.shape[1]), Extent.of(X)
+        label = type(self).__name__ + (", for the threshold" if calibration.refits else "")
         resumes = self._resumes
         if resumes:
             self._check_resumes(layout)
@@ -305,7 +306,7 @@ class NetworkDetector(ReconstructionErrorDetector):
             blueprint,
             layout,
             Feed(X, layout, calibration.train_rows, sample_weight, calibration.left_out),
-            self._training_options(extent),
+            self._training_options(extent, label),
             feed_val=feed_val,
             seeds=(seed, int(random.randint(2**31 - 1))),
             weights=self._network.weights if resumes else None,
@@ -364,7 +365,7 @@ class NetworkDetector(ReconstructionErrorDetector):
     def _chosen_noise(self, extent):
         return _AUTO_NOISE * extent.mean_deviation if self.noise == "auto" else self.noise
 
-    def _training_options(self, extent):
+    def _training_options(self, extent, label=""):
         noise = self._chosen_noise(extent)
         check_noise(noise, max(abs(extent.minimum), abs(extent.maximum)))
         return TrainingOptions(
@@ -382,7 +383,7 @@ class NetworkDetector(ReconstructionErrorDetector):
             tol=self.tol,
             callbacks=tuple(self.callbacks or ()),
             verbose=int(self.verbose),
-            label=type(self).__name__,
+            label=label,
         )
 
     def _learn_errors(self, network, X, sample_weight, calibration, random):
