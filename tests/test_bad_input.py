@@ -202,7 +202,10 @@ class TestErrorCallable:
             (lambda rows, found: -abs(rows - found), "which are zero or above.*got -"),
             (lambda rows, found: np.emath.sqrt(rows - found), "real numbers.*dtype complex"),
             (lambda rows, found: np.full(rows.shape, "x"), "real numbers.*dtype <U1"),
-            (lambda rows, found: rows * np.nan, "error=<function.*NaN for 100 of 100 rows"),
+            (
+                lambda rows, found: rows * np.nan,
+                r"error=<function.*NaN for (33|100) of",
+            ),
             (lambda rows, found: [[1.0], [1.0, 2.0]], "inhomogeneous"),
             (lambda rows, found: np.square(rows, out=rows), "error=<function.*wrote into the rows"),
             (lambda rows, found: None, r"of the shape of X.*got shape \(\)"),
