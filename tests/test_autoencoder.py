@@ -769,6 +769,6 @@ def test_a_resumed_fit_sets_its_threshold_by_the_rows_first_spared(make):
     detector = make(epochs=1, warm_start=True, random_state=np.random.RandomState(0))
     for _ in range(2):
         detector.fit(X)
-        train_rows, held_out, _, left_out = detector._resumed_calibration
+        _, held_out, _, left_out = detector._resumed_calibration
         spared.append(held_out.tolist() if left_out is None else left_out.tolist())
     assert spared[0] == spared[1] != []

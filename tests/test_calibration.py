@@ -137,12 +137,18 @@ class TestSingle:
         assert len(begins) == 1
 
     def test_history_is_that_of_the_last_training(self):
-        detector = single(warm_start=True).fit(normal_rows(100, 0))
+        rows = normal_rows(100, 0)
+        detector = single().fit(rows)
         assert len(detector.history_["loss"]) == detector.n_iter_ == 5
-        again = single().fit(normal_rows(100, 0))
-        assert detector.history_ == again.history_
-        detector.fit(normal_rows(100, 0))
-        assert len(detector.history_["loss"]) == 10
+        assert len(detector.fit(rows).history_["loss"]) == 5
+        # What may be resumed is trained once, without the rows that set the threshold.
+        Heard.heard.clear()
+        detector.set_params(warm_start=True, threshold=Heard(confidence=None))
+        detector.set_params(random_state=np.random.RandomState(0)).fit(rows).fit(rows)
+        assert len(detector.history_["loss"]) == 15
+        held_out = detector._resumed_calibration[1]
+        assert [len(errors) for errors in Heard.heard] == [33, 33]
+        np.testing.assert_array_equal(Heard.heard[1], -detector.score_samples(rows[held_out]))
 
     def test_validation_fraction_says_which_rows(self):
         rows = normal_rows(100, 0)

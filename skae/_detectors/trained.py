@@ -280,9 +280,7 @@ class NetworkDetector(ReconstructionErrorDetector):
     def _errors_of_held_out(self, X, X_val, sample_weight, calibration, random):
         """Return the errors of rows held out from a network that is trained for that only."""
         network = self._trained_network(X, X_val, sample_weight, calibration, random)
-        errors = self._learn_errors(network, X, sample_weight, calibration, random)
-        del self._scorer  # else a warm start would resume this network
-        return errors
+        return self._learn_errors(network, X, sample_weight, calibration, random)
 
     @property
     def _resumes(self):
