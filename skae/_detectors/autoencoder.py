@@ -109,14 +109,14 @@ class AutoencoderOutlierDetector(
             default="auto"
         What a row is scored by. "combined" adds how badly the row is reconstructed, how unlike it
         is to the known row with the nearest code [6]_, and how far its code lies from the others
-        [7]_; `error_parts` returns them. "auto" is "combined" for the architecture "dense" and
-        "mse" for others. "standardized" divides each feature's squared residual by its typical
-        size; "mahalanobis" also accounts for correlated residuals. Both learn from the training
-        rows, and expect scaled data. A callable is called with rows and their reconstructions, both
-        read-only, and returns the error of each feature of each row; their mean is the error of the
-        row. It sees the rows in batches, so it must judge each row on its own. For "vae" there is
-        also "reconstruction_probability" [4]_: the standardized error, averaged over ten codes
-        drawn from a row's Gaussian, the same each time.
+        [7]_; `error_parts` returns them. "auto" is "combined" for the architectures "dense" and
+        "vae", and "mse" for others. "standardized" divides each feature's squared residual by its
+        typical size; "mahalanobis" also accounts for correlated residuals. Both learn from the
+        training rows, and expect scaled data. A callable is called with rows and their
+        reconstructions, both read-only, and returns the error of each feature of each row; their
+        mean is the error of the row. It sees the rows in batches, so it must judge each row on its
+        own. For "vae" there is also "reconstruction_probability" [4]_: the standardized error,
+        averaged over ten codes drawn from a row's Gaussian, the same each time.
     metrics : sequence of (str, callable or keras.metrics.Metric) or None, default=None
         What else `history_` records.
     optimizer : str or keras.optimizers.Optimizer, default="adam"
@@ -217,7 +217,7 @@ class AutoencoderOutlierDetector(
     `sample_weight` counts in the loss and in the means and covariances of the combined error, not
     in the threshold. Rows of weight zero are as if not given.
 
-    The combined error keeps the codes of at most 256 training rows, drawn at random, and what the
+    The combined error keeps the codes of at most 128 training rows, drawn at random, and what the
     decoder makes of them: a fitted detector, and its pickle, contain data derived from single
     training rows. Neither `reconstruction_error` nor the Keras model alone gives its scores.
 
@@ -404,8 +404,8 @@ class AutoencoderOutlierDetector(
     def _n_features_out(self):
         return prod(self._network.code_shape)
 
-    def _is_dense(self):
-        return self.architecture == "dense" if isinstance(self.architecture, str) else False
+    def _record(self):
+        return ARCHITECTURES[self.architecture] if isinstance(self.architecture, str) else None
 
     def _layout(self, n_features):
         return Layout(input_shape_of(self.architecture, self.input_shape, n_features))

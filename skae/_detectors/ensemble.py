@@ -312,8 +312,8 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
             self.oob_score_samples_[calibration.left_out.any(axis=1)] = -errors
         return errors
 
-    def _is_dense(self):
-        return True
+    def _record(self):
+        return DENSE_MEMBERS
 
     def _calibration(self, rule, X, random):
         if not (self._leaves_out_rows(rule, len(X)) and fits_at_once(*X.shape)):

@@ -34,10 +34,11 @@ from skae._detectors.resuming import ACTIVATIONS, check_same
 from skae._engines.keras.loading import check_activation
 from skae._engines.keras.training import train_network
 from skae._engines.options import Layout, Sizes, TrainingOptions, member_sizes
+from skae._network.architectures import Architecture
 from skae._network.diagnosis import warn_if_useless
 from skae._network.feeding import Feed, RowSubset
 from skae._network.network import Network, join_histories
-from skae._network.scorer import COMBINED, Scorer, evenly_spaced, in_batches
+from skae._network.scorer import Scorer, evenly_spaced, in_batches
 from skae._sklearn_compat import (
     HasMethods,
     Interval,
@@ -399,16 +400,18 @@ class NetworkDetector(ReconstructionErrorDetector):
         )
 
     def _chosen_error(self):
-        if self.error != "auto":
-            return self.error
-        return COMBINED if self._is_dense() else "mse"
+        record = self._record()
+        auto = "mse" if record is None else record.auto_error
+        return auto if isinstance(self.error, str) and self.error == "auto" else self.error
 
     def _chosen_loss(self):
-        return "mse" if self.loss == "auto" and not self._is_dense() else self.loss
+        record = self._record()
+        auto = "mse" if record is None else record.auto_loss
+        return auto if isinstance(self.loss, str) and self.loss == "auto" else self.loss
 
     @abstractmethod
-    def _is_dense(self) -> bool:
-        """Tell whether the network is one of skae's own dense autoencoders, or several."""
+    def _record(self) -> Architecture | None:
+        """Return the record of the architecture, None for a network of the user's."""
 
     def _trim_fractions(self):
         """Return the share to trim for each member."""

@@ -25,6 +25,8 @@ class Architecture:
         What `architecture_params` may set, with the defaults.
     own_errors : tuple of str, default=()
         What `error` may be besides the common names.
+    auto_error, auto_loss : str, default="mse"
+        What `error="auto"` means, and `loss="auto"` for an engine.
     """
 
     name: str
@@ -33,6 +35,8 @@ class Architecture:
     needs_hidden_layers: bool = False
     own_params: Mapping[str, float] = field(default_factory=dict)
     own_errors: tuple[str, ...] = ()
+    auto_error: str = "mse"
+    auto_loss: str = "mse"
 
     def params(self, given: Mapping | None) -> dict:
         """Return its own parameters, as given or by default.
@@ -90,7 +94,7 @@ class Architecture:
 ARCHITECTURES = {
     record.name: record
     for record in (
-        Architecture("dense", (128, 64)),
+        Architecture("dense", (128, 64), auto_error="combined", auto_loss="auto"),
         Architecture(
             "conv1d", (16, 32), is_of_signals=True, own_params={"kernel_size": 7, "strides": 2}
         ),
@@ -100,11 +104,12 @@ ARCHITECTURES = {
             (128, 64),
             own_params={"beta": 0.01},
             own_errors=("reconstruction_probability",),
+            auto_error="combined",
         ),
     )
 }
 # For the ensemble only: cannot be chosen by name.
-DENSE_MEMBERS = Architecture("dense_members", (128, 64))
+DENSE_MEMBERS = Architecture("dense_members", (128, 64), auto_error="combined", auto_loss="auto")
 
 
 def _checked_lengths(shape):

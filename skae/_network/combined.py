@@ -15,8 +15,9 @@ from skae._errors import NAMED_ERRORS
 from skae._products import matmul_by_rows
 
 PARTS = ("reconstruction", "memory", "latent")
-# Of training rows. More find a little more in new data, and a little less in contaminated data.
-MAX_CODES = 256
+# Of training rows. On 18 sets, twice as many gain 0.001 in mean ROC-AUC on new data, and cost 0.011
+# where there are anomalies among the training rows.
+MAX_CODES = 128
 # What the parts count, once each is relative to its mean over the training rows.
 _WEIGHTS = np.array([1.0, 1.0, 0.5])
 # What they count for a network trained without half of the rows: it has not seen the anomalies, so
