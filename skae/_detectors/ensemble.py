@@ -306,7 +306,8 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
     def _learn_errors(self, network, X, sample_weight, calibration, random):
         errors = super()._learn_errors(network, X, sample_weight, calibration, random)
         self._left_out = calibration.left_out
-        vars(self).pop("oob_score_samples_", None)
+        if hasattr(self, "oob_score_samples_"):  # of an earlier fit
+            del self.oob_score_samples_
         if calibration.left_out is not None:
             self.oob_score_samples_ = np.full(len(X), np.nan)
             self.oob_score_samples_[calibration.left_out.any(axis=1)] = -errors
@@ -338,21 +339,21 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
                 f"{', '.join(map(repr, _OF_WHOLE_CODES[:-1]))} and {_OF_WHOLE_CODES[-1]!r}."
             )
 
-    def _latent_dim(self):
-        given = self.latent_dim
+    def _latent_dim(self) -> int | tuple[int, ...]:
+        given: Any = self.latent_dim
         if isinstance(given, Integral):
             return int(given)
-        if not len(given) or not all(isinstance(each, Integral) and each > 0 for each in given):
+        if not len(given) or not all(isinstance(n, Integral) and int(n) > 0 for n in given):
             raise ValueError(
                 f"latent_dim must be a positive integer, or one for each member; got {given!r}."
             )
         return tuple(int(size) for size in given)
 
     def _trims(self):
-        given = self.trim_fraction
+        given: Any = self.trim_fraction
         if isinstance(given, (str, Real)):
             return (given,)
-        if not len(given) or not all(isinstance(each, Real) and 0 <= each <= 0.5 for each in given):
+        if not len(given) or not all(isinstance(n, Real) and 0 <= float(n) <= 0.5 for n in given):
             raise ValueError(
                 "trim_fraction must be 'auto', a number in [0, 0.5], or such a number for each "
                 f"member; got {given!r}."

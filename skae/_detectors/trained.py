@@ -345,7 +345,7 @@ class NetworkDetector(ReconstructionErrorDetector):
             **others,
         )
 
-    def _latent_dim(self):
+    def _latent_dim(self) -> int | tuple[int, ...]:
         return int(self.latent_dim)
 
     def _chosen_output_activation(self, extent):

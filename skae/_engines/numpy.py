@@ -197,7 +197,7 @@ def _members_forward(blueprint, remaining):
     latent_dims = member_sizes(sizes.latent_dim, blueprint.layout.n_members)
     if len(set(latent_dims)) > 1:
         mask = code_mask(latent_dims)[:, None, :]
-        layers.insert(n_hidden + 1, lambda codes: np.multiply(codes, mask, out=codes))
+        layers.insert(n_hidden + 1, lambda values: np.multiply(values, mask, out=values))
     encode, decode = _chained(layers[: -n_hidden - 1]), _chained(layers[-n_hidden - 1 :])
     return Forward(
         lambda rows: encode(rows[:, None, None, :])[:, :, 0, :],

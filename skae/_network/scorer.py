@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from math import ceil
+from typing import Any
 
 import numpy as np
 from sklearn.utils import gen_batches
@@ -245,10 +246,8 @@ class Scorer:
         """Return the known row with the code nearest to that of each row, the mean over members."""
 
         def mean(rows):
-            views = self._views(self._rows(rows))
-            return _mean_of(
-                [error.nearest(view.code) for error, view in zip(self._errors, views, strict=True)]
-            )
+            members: Any = zip(self._errors, self._views(self._rows(rows)), strict=True)
+            return _mean_of([error.nearest(view.code) for error, view in members])
 
         return in_batches(mean, X, self.model.forward.batching)
 
@@ -340,7 +339,7 @@ def _uses(n_rows, n_members, left_out):
     return list(~left_out.T)
 
 
-def _common_scale(usual, nominal=1.0):
+def _common_scale(usual, nominal: Any = 1.0):
     """Return what brings errors of members to means in proportion to the nominal ones."""
     nominal = np.broadcast_to(nominal, usual.shape)
     scale = nominal * (usual.sum() / nominal.sum())

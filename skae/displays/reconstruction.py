@@ -300,10 +300,10 @@ class ReconstructionDisplay:
         figure, axes = self._figure_and_panels(ax, n_columns=3 if residual else 1)
         draw = draw_side_by_side if residual else draw_shaded
         nearest = [None] * len(self.X) if self.X_nearest is None else self.X_nearest
-        for panels, title, *rows in zip(
+        for panels, title, row, reconstruction, known in zip(
             axes, self._titles(), self.X, self.X_reconstructed, nearest, strict=True
         ):
-            draw(panels, x, *rows, title)
+            draw(panels, x, row, reconstruction, known, title)
             panels[0].set_ylabel(self.value_name)
         for panel in axes[-1]:
             panel.set_xlabel(xlabel)

@@ -210,7 +210,7 @@ class Trainer:
     def _compile(self, options):
         import tensorflow as tf
 
-        self._usual_variance = tf.Variable(1.0, trainable=False)
+        self._usual_variance = tf.Variable(tf.ones(()), trainable=False)
         given: Any = None
         if options.loss != "auto":
             given = resolve("losses", options.loss)
