@@ -56,7 +56,7 @@ class Case:
 # Two shapes of networks only, as each new one is traced, which takes longer than all the rest.
 SIZES = {"hidden_layer_sizes": (4,), "latent_dim": 2, "epochs": 2, "random_state": 0}
 RULES = ("auto", "quantile", "mean_std", "median_mad", "iqr", "fpr")
-ERRORS = ("mse", "mae", "msle", "standardized", "mahalanobis")
+ERRORS = ("auto", "combined", "mse", "mae", "msle", "standardized", "mahalanobis")
 
 DATA = {
     "n_rows": st.sampled_from([30, 30, 30, 60, 12, 3, 2, 1, 0]),
@@ -90,7 +90,9 @@ DATA = {
 
 NETWORK_PARAMS = {
     "error": st.sampled_from([*ERRORS, *ERRORS, "rmse", np.subtract, None]),
-    "loss": st.sampled_from(["mse", "mse", "mae", "msle", "huber", "log_cosh", "mean_absolute", 3]),
+    "loss": st.sampled_from(
+        ["auto", "mse", "mae", "msle", "huber", "log_cosh", "mean_absolute", 3]
+    ),
     "threshold": st.sampled_from(
         [*RULES, "youden", 0.5, -5.0, float("nan"), "95%", Quantile(q=0.9), MeanStd, None, True]
     ),
@@ -115,6 +117,12 @@ SINGLE_PARAMS = NETWORK_PARAMS | {
     "architecture_params": st.sampled_from([None, {"beta": 0.1}, {"kernel_size": 3}, {"b": 1}]),
     "input_shape": st.sampled_from([None, (3,), (3, 1), (1, 3), (6.0,), (None,), (-1, -3), 3]),
     "batch_norm": st.sampled_from([False, True]),
+}
+ENSEMBLE_PARAMS = NETWORK_PARAMS | {
+    "n_estimators": st.sampled_from([2, 3, 1, 0, "two"]),
+    "latent_dim": st.sampled_from([2, (1, 2), (2, 0), (), "small"]),
+    "latent_activation": st.sampled_from(["linear", "softmax", None]),
+    "trim_fraction": st.sampled_from([0.0, "auto", (0.0, 0.5), (0.0, 0.9), ()]),
 }
 RECONSTRUCTION_PARAMS = {
     "estimator": st.sampled_from(
@@ -145,7 +153,7 @@ AROUND_PARAMS = {
 }
 PARAMS = {
     "single": SINGLE_PARAMS,
-    "ensemble": NETWORK_PARAMS | {"n_estimators": st.sampled_from([2, 2, 1, 0, "two"])},
+    "ensemble": ENSEMBLE_PARAMS,
     "reconstruction": RECONSTRUCTION_PARAMS,
     "forest": {},
 }
@@ -381,7 +389,7 @@ def check_plausible(case, estimator):
     plain = values_of(case)
     if case.container not in ("array", "fortran", "list", "read-only") or len(plain) < 12:
         return
-    if case.dtype not in ("float64", "float32") or case.values in ("huge", "beyond"):
+    if case.dtype not in ("float64", "float32") or case.values in ("huge", "beyond", "infinity"):
         return
     if case.kind == "reconstruction" and is_perfect(case):
         return
