@@ -28,7 +28,9 @@ MEASURES = {"roc_auc": "ROC-AUC", "pr_auc": "PR-AUC"}
 
 def detectors(seed):
     return {
-        "autoencoder": AutoencoderOutlierDetector(epochs=20, random_state=seed),
+        "autoencoder": AutoencoderOutlierDetector(
+            epochs=20, error="mse", loss="mse", random_state=seed
+        ),
         "IsolationForest": IsolationForest(random_state=seed),
         "LocalOutlierFactor": LocalOutlierFactor(novelty=True),
     }
