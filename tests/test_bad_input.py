@@ -244,7 +244,7 @@ class TestErrorCallable:
             np.testing.assert_array_equal(rows, before)
 
     def test_of_the_shape_of_other_rows(self):
-        fitted = pca(error=lambda rows, found: np.ones((100, 4))).fit(X)
+        fitted = pca(error=lambda rows, found: np.ones((100, 4)), threshold="mean_std").fit(X)
         with pytest.raises(ValueError, match=r"error=<function.*of X, \(3, 4\).*\(100, 4\)"):
             fitted.score_samples(X[:3])
 

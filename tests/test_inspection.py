@@ -347,7 +347,7 @@ def test_errors_that_are_not_finite_are_left_out_of_the_means(heartbeats, make_d
     X[0, 0] = -7
 
     def error(X, again):
-        return np.where(X == -7, np.nan, 1.0)
+        return np.where(X == -7, np.inf, 1.0)
 
     detector = make_detector(epochs=1, error=error, contamination=0.1).fit(X)
     np.testing.assert_array_equal(detector.feature_errors_, np.ones(140))

@@ -52,7 +52,7 @@ def forest(**params):
 
 
 def pca(n_components=4):
-    return ReconstructionOutlierDetector(PCA(n_components))
+    return ReconstructionOutlierDetector(PCA(n_components), random_state=0)
 
 
 def labels_of(n_inliers, *n_outliers_of_each_kind):

