@@ -22,6 +22,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 layers = keras.layers
 X = (50 + 20 * np.random.default_rng(0).random((60, 6))).astype(np.float32)
 
+# Networks of the user's are traced anew for each training: one is enough here.
+ONCE = {"threshold": "mean_std"}
+
 
 @keras.saving.register_keras_serializable("test_keras_state")
 class Centering(layers.Layer):
@@ -114,7 +117,7 @@ def test_copies_keep_what_layers_adapted_to(make, kind, tmp_path):
         fitted = ReconstructionOutlierDetector(model).fit(X)
         expected = np.asarray(model(X))
     else:
-        fitted = AutoencoderOutlierDetector(model, epochs=2, random_state=0).fit(X)
+        fitted = AutoencoderOutlierDetector(model, epochs=2, random_state=0, **ONCE).fit(X)
         expected = np.asarray(fitted.autoencoder_(X))
         weights = [layer.get_weights() for layer in (model, fitted.autoencoder_)]
         assert not np.array_equal(weights[0][-2], weights[1][-2])
@@ -155,7 +158,7 @@ def test_a_function_that_adapts_its_layers_otherwise_when_it_is_called_again():
         layer.adapt(seen[-1])
         return network(layer)
 
-    fitted = AutoencoderOutlierDetector(architecture, epochs=2, random_state=0).fit(X)
+    fitted = AutoencoderOutlierDetector(architecture, epochs=2, random_state=0, **ONCE).fit(X)
     expected = fitted.reconstruct(X)
     seen.append(5 * X)
     np.testing.assert_allclose(fitted.autoencoder_(X), expected, rtol=1e-4)
@@ -219,7 +222,7 @@ class Cached:
 def test_a_function_that_returns_one_and_the_same_network(name):
     cached = Cached()
     before = cached.model.get_weights()
-    detector = AutoencoderOutlierDetector(cached.functions[name], epochs=1, random_state=0)
+    detector = AutoencoderOutlierDetector(cached.functions[name], epochs=1, random_state=0, **ONCE)
     with pytest.raises(ValueError, match="must return a new network each time.*architecture=model"):
         detector.fit(X)
     for kept, now in zip(before, cached.model.get_weights(), strict=True):
@@ -233,7 +236,7 @@ def test_frozen_and_adapted_layers_may_be_shared():
     def architecture(input_shape):
         return network(normalization, frozen)
 
-    detector = AutoencoderOutlierDetector(architecture, epochs=2, random_state=0)
+    detector = AutoencoderOutlierDetector(architecture, epochs=2, random_state=0, **ONCE)
     scores = detector.fit(X).score_samples(X)
     np.testing.assert_array_equal(detector.fit(X).score_samples(X), scores)
 
@@ -304,8 +307,8 @@ def own_network(input_shape):
 def detectors():
     few = {"epochs": 2, "random_state": 0}
     return {
-        "function": AutoencoderOutlierDetector(own_network, **few),
-        "template": AutoencoderOutlierDetector(own_network((6,)), **few),
+        "function": AutoencoderOutlierDetector(own_network, **few, **ONCE),
+        "template": AutoencoderOutlierDetector(own_network((6,)), **few, **ONCE),
         "trained": ReconstructionOutlierDetector(own_network((6,))),
     }
 
