@@ -92,7 +92,7 @@ class ReconstructionErrorDetector(DocumentationLinkMixin, OffsetMixin, OutlierMi
     """Base class of detectors that score a row by how it is reconstructed.
 
     A subclass has the parameters `error`, `threshold` and `contamination`; its `fit` leaves a
-    `_scorer` and sets the offset by `_set_offset`.
+    `_scorer`, and sets the offset by `_offset`.
     """
 
     error: Any

@@ -33,9 +33,8 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
     One network may happen to reconstruct an outlier well; several that differ in the size of their
     code, in their initial weights and in the rows they see seldom do so together [1]_. By default
     one of four is trained without the rows that it reconstructs worst, in case there are outliers
-    among them. They are dense
-    and trained in one graph, which takes far less time than one after the other. There is no
-    common latent space: each member has its own.
+    among them. They are dense and trained in one graph, which takes far less time than one after
+    the other. There is no common latent space: each member has its own.
 
     Parameters
     ----------

@@ -141,7 +141,8 @@ class NetworkDetector(ReconstructionErrorDetector):
         y : Ignored
             Not used, present for API consistency by convention.
         sample_weight : float or array-like of shape (n_samples,), default=None
-            How much each row counts in the loss; a number counts for every row.
+            How much each row counts in the loss, and in what the combined error learns; a number
+            counts for every row. Rows of weight zero are as if not given.
         X_val : array-like of shape (n_validation_samples, n_features), default=None
             Rows for the validation curves of `history_` and for early stopping. They never set the
             threshold. Excludes `validation_fraction > 0`. In a pipeline they are scaled like X if

@@ -15,6 +15,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from skae._detectors.base import DECISION_CONSTRAINTS, OffsetMixin
+from skae._detectors.calibration import MIN_ROWS
 from skae._detectors.checks import (
     as_rows,
     check_contamination,
@@ -36,8 +37,6 @@ from skae._warnings import warn
 from skae.thresholds import just_above
 
 _N_FOLDS = 5
-# With fewer, not even the largest error of a row held out promises a rate of 5 %.
-_MIN_ROWS = 20
 # Of its size: errors that differ by less are equal but for rounding in float32.
 _ROUNDING = 1e-6
 
@@ -383,11 +382,11 @@ class AveragedOutlierDetector(DocumentationLinkMixin, OffsetMixin, OutlierMixin,
         n_rows = _num_samples(X)
         if self.contamination != "auto":
             return []
-        if n_rows < _MIN_ROWS:
+        if n_rows < MIN_ROWS:
             warn(
                 f"X has {n_rows} rows, too few to hold some out for the threshold, which is "
                 "therefore set from training errors and may flag more than 5 % of new normal "
-                f"rows: give at least {_MIN_ROWS} rows, or the share of outliers among them as "
+                f"rows: give at least {MIN_ROWS} rows, or the share of outliers among them as "
                 "contamination."
             )
             return []
@@ -477,6 +476,8 @@ def _scaled(errors, medians, spreads):
 
 def _threshold(errors):
     """Return the error that a new row, drawn like these, exceeds with a probability of 5 %."""
+    # As `FalsePositiveRate` without a confidence, which bears no infinite errors: here one detector
+    # may have them, of few rows.
     errors = np.append(np.sort(errors), np.inf)
     rank = min(-(-19 * len(errors) // 20), len(errors) - 1)
     threshold = float(just_above(errors[rank - 1], errors[rank]))

@@ -9,7 +9,6 @@ code, and how far its code lies from the codes of the training rows.
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.covariance import empirical_covariance
 
 from skae._errors import NAMED_ERRORS
 from skae._products import matmul_by_rows
@@ -92,7 +91,7 @@ class CombinedError:
         floor = _ROUNDING * np.mean(np.square(X, dtype=np.float64))
         self.usual = np.where(usual > [floor, floor, 0], usual, 1.0)
 
-    def parts(self, X, view, left_out=None):
+    def parts(self, X, view, own=None):
         """Return the parts of the error of each row, whose sum is the error.
 
         Parameters
@@ -101,26 +100,26 @@ class CombinedError:
             The rows.
         view : View
             What the model makes of them.
-        left_out : tuple of two arrays of int, default=None
+        own : tuple of two arrays of int, default=None
             Positions of rows, and of kept codes that these rows may not use, being their own.
 
         Returns
         -------
         parts : ndarray of shape (n_samples, 3), float64
         """
-        return self._raw_parts(X, view, left_out) * (self.weights / self.usual)
+        return self._raw_parts(X, view, own) * (self.weights / self.usual)
 
-    def row_errors(self, X, view, left_out=None):
+    def row_errors(self, X, view, own=None):
         """Return the error of each row."""
-        return np.add.reduce(self.parts(X, view, left_out), axis=1)
+        return np.add.reduce(self.parts(X, view, own), axis=1)
 
-    def feature_errors(self, X, view, left_out=None):
+    def feature_errors(self, X, view, own=None):
         """Return the error of each feature of each row; their mean is the error of the row.
 
         The distance of the code is shared among the features as far as it moves them: by the
         square of what the reconstruction differs from that of the mean code.
         """
-        squares, known, distances = self._raw_features(X, view, left_out)
+        squares, known, distances = self._raw_features(X, view, own)
         weights = self.weights / self.usual
         with _no_float_warnings():
             moved = NAMED_ERRORS["mse"](view.reconstruction, self._center)
@@ -134,15 +133,15 @@ class CombinedError:
         """Return the known row with the code nearest to each code."""
         return self.known_rows[self._nearest(self._standardized(code), None)]
 
-    def _raw_parts(self, X, view, left_out):
-        squares, known, distances = self._raw_features(X, view, left_out)
+    def _raw_parts(self, X, view, own):
+        squares, known, distances = self._raw_features(X, view, own)
         means = [np.add.reduce(each, axis=1) / X.shape[1] for each in (squares, known)]
         return np.stack([*means, distances], axis=1)
 
-    def _raw_features(self, X, view, left_out):
+    def _raw_features(self, X, view, own):
         squared = NAMED_ERRORS["mse"]
         standardized = self._standardized(view.code)
-        known = self.known_rows[self._nearest(standardized, left_out)]
+        known = self.known_rows[self._nearest(standardized, own)]
         with _no_float_warnings():
             white = _by_rows(standardized, self._whitening)
             distances = np.add.reduce(np.square(white, dtype=np.float64), axis=1)
@@ -152,19 +151,18 @@ class CombinedError:
         with _no_float_warnings():
             return (np.ascontiguousarray(code, dtype=np.float32) - self._location) / self._scale
 
-    def _nearest(self, standardized, left_out):
+    def _nearest(self, standardized, own):
         # The largest is where the distance, a sum of squares, is smallest.
         with _no_float_warnings():
             closeness = _by_rows(standardized, self._kept) - self._half_norms
-        if left_out is not None:
-            closeness[left_out] = -np.inf
+        if own is not None:
+            closeness[own] = -np.inf
         return closeness.argmax(axis=1)
 
 
 def _whitening(codes, sample_weight):
     """Return a matrix that turns codes into ones whose squared length is their distance."""
-    root = np.sqrt(sample_weight / sample_weight.mean())[:, None]
-    covariance = empirical_covariance(codes * root, assume_centered=True)
+    covariance = np.atleast_2d(np.cov(codes, rowvar=False, bias=True, aweights=sample_weight))
     values, vectors = np.linalg.eigh(covariance + _RIDGE * np.eye(len(covariance)))
     return (vectors / np.sqrt(values)).astype(np.float32)
 

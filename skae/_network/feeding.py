@@ -61,7 +61,7 @@ class Feed:
     @property
     def at_once(self):
         """Whether the rows are few enough to be held as one tensor."""
-        return fits_at_once(self.n_rows, self._row_bytes // 4)
+        return self._row_bytes * self.n_rows <= MAX_BYTES_AT_ONCE
 
     def read(self, positions=slice(None)):
         """Return the rows at some positions, and their weights, as a tuple of one or two arrays."""

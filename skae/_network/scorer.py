@@ -46,11 +46,11 @@ class ReconstructionError:
     def __init__(self, error, X, reconstruction):
         self._error = fitted_error(error, X, reconstruction)
 
-    def row_errors(self, X, view, left_out=None):
+    def row_errors(self, X, view, own=None):
         """Return the error of each row."""
         return row_errors(self._error, X, view.reconstruction)
 
-    def feature_errors(self, X, view, left_out=None):
+    def feature_errors(self, X, view, own=None):
         """Return the error of each feature of each row; their mean is the error of the row."""
         return feature_errors(self._error, X, view.reconstruction)
 
@@ -198,11 +198,11 @@ class Scorer:
     def _training_errors(self, X, sample, views, own, left_out):
         """Return the errors of training rows, none compared with its own code."""
         errors = self.member_errors(X)
-        for member, left in enumerate(own):
-            if left is not None:
-                alone = self._errors[member].row_errors(sample, views[member], left)
-                rows = left[0] * _step(X)
-                errors[rows, member] = self.member_weights[member] * alone[left[0]]
+        for member, codes in enumerate(own):
+            if codes is not None:
+                alone = self._errors[member].row_errors(sample, views[member], codes)
+                rows = codes[0] * _step(X)
+                errors[rows, member] = self.member_weights[member] * alone[codes[0]]
         errors = _without_nan(errors)
         if left_out is None:
             return _mean_of(list(errors.T))
