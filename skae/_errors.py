@@ -128,7 +128,7 @@ def fitted_error(error, X, reconstruction):
     if not isinstance(error, str) or error not in LEARNED_ERRORS:
         return error
     residuals = X[:, None] - reconstruction.reshape(len(X), -1, X.shape[1])
-    residuals = residuals.reshape(-1, X.shape[1])
+    residuals = _without_gaps(residuals.reshape(-1, X.shape[1]), np.isnan(X))
     return LEARNED_ERRORS[error](residuals[np.isfinite(residuals).all(axis=1)])
 
 
@@ -138,8 +138,20 @@ def needs_draws(error):
     return getattr(learned, "needs_draws", False)
 
 
+def _without_gaps(residuals, is_missing):
+    """Return residuals with zero in missing cells, and the variances of those that are there."""
+    if not is_missing.any():
+        return residuals
+    share = np.maximum(1 - is_missing.mean(axis=0), 1 / len(is_missing))
+    n_draws = len(residuals) // len(is_missing)
+    return np.where(is_missing.repeat(n_draws, axis=0), 0, residuals / np.sqrt(share))
+
+
 def feature_errors(error, X, reconstruction):
     """Return the error of each feature of each row; their mean is the error of the row.
+
+    That is the mean over the cells that are there: a missing one has no error, and the others of
+    the row count more. The errors of a row without any are NaN.
 
     Parameters
     ----------
@@ -160,6 +172,22 @@ def feature_errors(error, X, reconstruction):
         If a callable writes into the rows, or returns an array of another shape, NaN for finite
         rows, or negative or complex errors.
     """
+    is_missing = np.isnan(X)
+    if not is_missing.any():
+        return _complete_feature_errors(error, X, reconstruction)
+    stand_ins = reconstruction.reshape(len(X), -1, X.shape[1])[:, 0]
+    filled = np.where(is_missing, stand_ins, X)
+    return of_present(_complete_feature_errors(error, filled, reconstruction), is_missing)
+
+
+def of_present(errors, is_missing):
+    """Return errors of features without those of missing cells, with the means of the others."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        counts_more = errors.shape[1] / (~is_missing).sum(axis=1, keepdims=True)
+        return np.where(is_missing, 0, errors) * counts_more
+
+
+def _complete_feature_errors(error, X, reconstruction):
     if isinstance(error, str):
         return NAMED_ERRORS[error](X, reconstruction)
     if isinstance(error, _LEARNED_TYPES):
@@ -223,9 +251,9 @@ def row_errors(error, X, reconstruction):
     return np.add.reduce(feature_errors(error, X, reconstruction), axis=1) / X.shape[1]
 
 
-def mean_feature_errors(errors):
-    """Return the mean over rows of the errors of each feature; infinity where none is finite."""
-    is_finite = np.isfinite(errors)
+def mean_feature_errors(errors, X):
+    """Return the mean error of each feature over the rows that have it; infinity where none has."""
+    is_finite = np.isfinite(errors) & ~np.isnan(X)
     counts = is_finite.sum(axis=0)
     sums = np.sum(errors, axis=0, where=is_finite)
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.inf)

@@ -169,7 +169,9 @@ def _typical_errors(transforms, detector, reference, n_features):
     if reference is None:
         return getattr(detector, "feature_errors_", np.full(n_features, np.nan))
     reference = transformed(transforms, reference)
-    return mean_feature_errors(_feature_errors(detector, reference))
+    return mean_feature_errors(
+        _feature_errors(detector, reference), np.asarray(reference, dtype=float)
+    )
 
 
 def _feature_errors(detector, rows):

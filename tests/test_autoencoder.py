@@ -596,7 +596,7 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("X", "error", "message"),
         [
-            (np.full((5, 2), np.nan), ValueError, "Input X contains NaN"),
+            (np.full((5, 2), np.nan), ValueError, "X has no value at all in features 0, 1"),
             (np.full((5, 2), np.inf), ValueError, "Input X contains infinity"),
             (np.full((5, 2), 1e300), ValueError, "too large for dtype"),
             (np.empty((0, 2)), ValueError, r"0 sample\(s\)"),

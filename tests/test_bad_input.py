@@ -172,9 +172,7 @@ class TestNoTable:
 
 
 class TestGaps:
-    @pytest.mark.parametrize(
-        "detector", [network(), pca(), FitOnInliers(PCA(2)), FitOnInliers(pca())]
-    )
+    @pytest.mark.parametrize("detector", [pca(), FitOnInliers(PCA(2)), FitOnInliers(pca())])
     @pytest.mark.parametrize("kind", ["array", "list", "objects"])
     def test_how_many_and_where(self, detector, kind):
         rows = X.copy()

@@ -216,7 +216,7 @@ def test_row_counts_trace_nothing():
     # A user's network, because built-in ones need no TensorFlow to score.
     own = keras.Sequential([keras.Input((5,)), keras.layers.Dense(2), keras.layers.Dense(5)])
     fitted = detector(architecture=own).fit(X)
-    functions = fitted._network.forward.functions
+    functions = fitted._network.forward.engine.functions
     fitted.score_samples(X)
     traced = dict(functions._traced)
     for n_rows in (1, 2, 3, 59, 60):

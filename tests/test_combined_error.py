@@ -514,7 +514,7 @@ class TestSequences:
     def test_numpy_computes_what_keras_does(self, activation):
         detector = ensemble(latent_activation=activation).fit(X)
         network = detector._network
-        assert isinstance(network.forward, numpy_engine.Forward) == (
+        assert isinstance(network.forward.engine, numpy_engine.Forward) == (
             activation in numpy_engine.ACTIVATIONS
         )
         by_keras = keras_engine.forward(network.blueprint, network.layout, network.weights)

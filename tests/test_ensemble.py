@@ -555,7 +555,7 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("rows", "message"),
         [
-            (np.full((5, 2), np.nan), "Input X contains NaN"),
+            (np.full((5, 2), np.nan), "X has no value at all in features 0, 1"),
             (np.full((5, 2), np.inf), "Input X contains infinity"),
             (np.empty((5, 0)), r"0 feature\(s\)"),
             (np.ones((1, 2)), r"1 sample\(s\).*minimum of 2"),
@@ -571,8 +571,8 @@ class TestBadInput:
     def test_rows_to_score(self, fitted, method):
         with pytest.raises(ValueError, match="4 features, but .* expecting 5"):
             getattr(fitted, method)(X[:, :4])
-        with pytest.raises(ValueError, match="contains NaN"):
-            getattr(fitted, method)(np.full((2, 5), np.nan))
+        with pytest.raises(ValueError, match="contains infinity"):
+            getattr(fitted, method)(np.full((2, 5), np.inf))
         with pytest.raises(NotFittedError):
             getattr(detector(), method)(X)
         assert not hasattr(detector(), "autoencoder_")

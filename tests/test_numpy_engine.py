@@ -89,7 +89,7 @@ def fitted_scorer(model, error):
 
 class TestComputesWhatKerasDoes:
     def test_scores_for_each_error(self, fitted):
-        assert isinstance(fitted._network.forward, numpy_engine.Forward)
+        assert isinstance(fitted._network.forward.engine, numpy_engine.Forward)
         errors = ["mse", "mae", "msle", "standardized", "mahalanobis", "combined"]
         if getattr(fitted, "architecture", None) == "vae":
             errors.append("reconstruction_probability")

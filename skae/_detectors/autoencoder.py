@@ -207,6 +207,10 @@ class AutoencoderOutlierDetector(
     Computations run in float32; scores are float64. A network of your own computes in the dtype
     policy that Keras has when `fit` is called, and keeps it; the named ones follow no policy.
 
+    Cells of X may be missing (NaN): the network sees the mean of the column in their place, and the
+    loss and the error are means over the cells that are there. Training rows need a value each, and
+    so do their columns; later, a row without any has the score minus infinity, with a warning.
+
     A network shows its halves by attributes `encoder` and `decoder`, by nested models of these
     names, or by a layer named "latent". Without halves there is no `transform` or
     `inverse_transform`.

@@ -108,7 +108,12 @@ class ReconstructionErrorDetector(DocumentationLinkMixin, OffsetMixin, OutlierMi
         if plain is not None:
             return plain
         check_is_fitted(self)
-        return self._validated_rows(X)
+        X = self._validated_rows(X)
+        self._warn_about_gaps(X)
+        return X
+
+    def _warn_about_gaps(self, X):
+        """Warn about missing cells that make scores doubtful, where any are allowed."""
 
     @abstractmethod
     def _validated_rows(self, X) -> np.ndarray:

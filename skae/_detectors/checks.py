@@ -10,7 +10,8 @@ from scipy.sparse import issparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import indexable
 
-from skae._network.scorer import evenly_spaced, in_batches
+from skae._network.missing import deviations, extremes
+from skae._network.scorer import evenly_spaced
 from skae._sklearn_compat import (
     _check_sample_weight,
     _num_samples,
@@ -65,12 +66,23 @@ def as_table(X):
         return X
     if hasattr(X, "columns"):
         _check_columns(X)
-        return X
+        return _without_na(X)
     if not hasattr(X, "dtype"):
         X = _as_array(X)
     _check_dtype(X)
     check_two_axes(X)
-    return X
+    return _without_na(X)
+
+
+def _without_na(X):
+    """Return X with NaN in place of pandas' NA, which is no number to NumPy, among objects."""
+    if hasattr(X, "iloc"):
+        has_objects = any(dtype.kind == "O" for dtype in X.dtypes)
+        return X.where(X.notna(), np.nan) if has_objects else X
+    if X.dtype.kind != "O":
+        return X
+    is_na = np.vectorize(lambda value: type(value).__name__ == "NAType", otypes=[bool])
+    return np.where(is_na(X), np.nan, X)
 
 
 def _as_array(rows):
@@ -213,6 +225,51 @@ def weights_of_rows(X, weights, rows):
     return _safe_indexing(weights, rows)
 
 
+def check_present(present, names):
+    """Refuse training rows with a column, or a row, that has no value at all."""
+    empty = np.flatnonzero(present.counts == 0)
+    if len(empty):
+        raise ValueError(
+            f"X has no value at all in {_listed(empty, names)}, so there is nothing to learn about "
+            "that: leave it out."
+        )
+    if present.empty_row is not None:
+        raise ValueError(
+            f"X has rows without any value, the first of them at position {present.empty_row}: "
+            "leave them out, for example by X.dropna(how='all') of a DataFrame."
+        )
+
+
+def warn_about_gaps(X, has_gaps, names):
+    """Warn where rows to score lack every value, or one that no training row lacked.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        The rows.
+    has_gaps : ndarray of bool of shape (n_features,)
+        Which columns lacked values in training.
+    names : sequence or None
+        Of the features.
+    """
+    is_missing = np.isnan(X)
+    if not is_missing.any():
+        return
+    is_empty = is_missing.all(axis=1)
+    n_empty = np.count_nonzero(is_empty)
+    if n_empty:
+        warn(
+            f"{n_empty} of {len(X)} rows have no value at all. They are scored -inf, as outliers, "
+            "because nothing is known about them."
+        )
+    new = np.flatnonzero(is_missing[~is_empty].any(axis=0) & ~has_gaps)
+    if len(new):
+        warn(
+            f"Values are missing in {_listed(new, names)}, where none was missing in training: "
+            "rows are judged by their other values."
+        )
+
+
 def warn_if_nothing_varies(X, in_float32, names, is_trained=False):
     """Warn where all rows are equal, or differ by too little for their size.
 
@@ -228,12 +285,13 @@ def warn_if_nothing_varies(X, in_float32, names, is_trained=False):
         Whether the network is trained already, so that only float32 itself is in the way.
     """
     sample = _sample_in_float64(X)
-    largest = np.abs(sample).max(axis=0)
-    varies = np.ptp(sample, axis=0) > _ROUNDING * largest
+    low, high = extremes(sample, axis=0)
+    largest = np.fmax(np.abs(low), np.abs(high))
+    varies = high - low > _ROUNDING * largest
     if not varies.any():
         _warn_if_all_rows_are_equal(in_float32)
         return
-    spread = sample.std(axis=0)
+    spread = deviations(sample)
     is_far = (largest > _LARGE) & (not is_trained)
     least = np.where(is_far, _MIN_SPREAD_IF_LARGE, _MIN_SPREAD)
     lost = np.flatnonzero(varies & (spread < least * largest))
@@ -250,8 +308,8 @@ def warn_if_nothing_varies(X, in_float32, names, is_trained=False):
 
 
 def _warn_if_all_rows_are_equal(X):
-    first = X[:1]
-    if in_batches(lambda rows: (rows == first).all(axis=1), X).all():
+    low, high = extremes(X, axis=0)
+    if (low == high).all():
         warn(
             "All training rows are equal, so there is nothing to learn about how normal rows "
             "differ: look at X, and at the steps before the detector.",
@@ -361,8 +419,11 @@ def _about_gaps(X, estimator):
 
 def _sample_in_float64(X):
     if hasattr(X, "iloc"):
-        return np.asarray(X.iloc[:: 1 + (len(X) - 1) // 4096], dtype=np.float64)
-    return np.asarray(evenly_spaced(X if hasattr(X, "ndim") else np.asarray(X)), dtype=np.float64)
+        sample = X.iloc[:: 1 + (len(X) - 1) // 4096]
+    else:
+        sample = evenly_spaced(X if hasattr(X, "ndim") else np.asarray(X))
+    # Unlike NumPy, it knows the missing values of pandas.
+    return check_array(_without_na(sample), dtype=np.float64, ensure_all_finite=False)
 
 
 def _listed(positions, names):

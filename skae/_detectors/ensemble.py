@@ -172,6 +172,12 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
     --------
     skae.AutoencoderOutlierDetector : One autoencoder, of any architecture.
 
+    Notes
+    -----
+    Cells of X may be missing (NaN): the network sees the mean of the column in their place, and the
+    loss and the error are means over the cells that are there. Training rows need a value each, and
+    so do their columns; later, a row without any has the score minus infinity, with a warning.
+
     References
     ----------
     .. [1] Chen, Sathe, Aggarwal, Turaga (2017). Outlier detection with autoencoder ensembles.
@@ -302,13 +308,13 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
             )
         return [np.flatnonzero(~member) for member in left_out.T]
 
-    def _learn_errors(self, network, X, sample_weight, calibration, random):
-        errors = super()._learn_errors(network, X, sample_weight, calibration, random)
+    def _learn_errors(self, network, data, calibration, random):
+        errors = super()._learn_errors(network, data, calibration, random)
         self._left_out = calibration.left_out
         if hasattr(self, "oob_score_samples_"):  # of an earlier fit
             del self.oob_score_samples_
         if calibration.left_out is not None:
-            self.oob_score_samples_ = np.full(len(X), np.nan)
+            self.oob_score_samples_ = np.full(len(data.X), np.nan)
             self.oob_score_samples_[calibration.left_out.any(axis=1)] = -errors
         return errors
 

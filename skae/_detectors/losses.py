@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skae._engines.keras.loading import resolve
-from skae._network.scorer import evenly_spaced
+from skae._network.missing import extremes
+from skae._network.scorer import evenly_spaced, in_batches
 from skae._warnings import warn
 
 # A MinMaxScaler on float32 reaches 1.0000001.
@@ -24,12 +25,20 @@ class Domain(NamedTuple):
 
 
 def _in_unit_interval(X):
-    low, high = UNIT_INTERVAL
-    return X.min() >= low and X.max() <= high
+    low, high = extremes(X)
+    return low >= UNIT_INTERVAL[0] and high <= UNIT_INTERVAL[1]
 
 
 def _is_distribution(X):
-    return X.min() >= 0 and np.allclose(X.sum(axis=-1), 1, atol=1e-3)
+    return _smallest(X) >= 0 and np.allclose(X.sum(axis=-1), 1, atol=1e-3)
+
+
+def _is_binary(X):
+    return (np.isin(X, (0, 1)) | np.isnan(X)).all()
+
+
+def _smallest(X):
+    return extremes(X)[0]
 
 
 _UNIT = Domain(
@@ -45,22 +54,22 @@ _DISTRIBUTION = Domain(
     ("softmax",),
 )
 _COUNTS = Domain(
-    lambda X: X.min() >= 0,
+    lambda X: _smallest(X) >= 0,
     "counts, X >= 0",
     "give the counts as they are",
     ("softplus", "exponential", "sigmoid"),
 )
 _SIGNS = Domain(
-    lambda X: (np.abs(X) == 1).all(),
+    lambda X: ((np.abs(X) == 1) | np.isnan(X)).all(),
     "values of -1 and 1 only",
     "give such values",
     ("tanh", "hard_tanh", "softsign"),
 )
 _NEVER = Domain(lambda X: False, "classes or sequences of labels, not rows", "")
-_POSITIVE = Domain(lambda X: X.min() > 0, "X > 0, as it divides by X", "use loss='mae'")
+_POSITIVE = Domain(lambda X: _smallest(X) > 0, "X > 0, as it divides by X", "use loss='mae'")
 # The output may be anything: the loss cuts it off at zero.
 _LOGARITHMS = Domain(
-    lambda X: X.min() >= 0,
+    lambda X: _smallest(X) >= 0,
     "X >= 0",
     "as it takes logarithms, put MinMaxScaler() before the detector",
 )
@@ -86,6 +95,18 @@ _DOMAINS = {
 }
 # Their minimum is at the row itself only where it is zeros and ones.
 _OF_BINARY_ROWS = ("binary_focal_crossentropy", "dice", "tversky")
+# They are no means over cells with a minimum of each at the row itself.
+_OF_WHOLE_ROWS = (
+    "binary_focal_crossentropy",
+    "categorical_crossentropy",
+    "categorical_focal_crossentropy",
+    "cosine_similarity",
+    "dice",
+    "hinge",
+    "kl_divergence",
+    "squared_hinge",
+    "tversky",
+)
 _SHORT = {"mean_squared_logarithmic_error": "msle"}
 
 
@@ -116,11 +137,16 @@ def check_loss(loss, X, error, output_activation):
             f"their direction, but error={error!r} compares sizes too: use loss='mse', or an error "
             "of your own that ignores sizes."
         )
+    if name in _OF_WHOLE_ROWS and in_batches(lambda rows: np.isnan(rows).any(axis=-1), X).any():
+        raise ValueError(
+            f"The loss {name} cannot leave out missing cells (NaN), and X has some: use "
+            "loss='mse', or put SimpleImputer() before the detector in a pipeline."
+        )
     domain = _DOMAINS.get(name)
     if domain is not None:
         _check_rows(_SHORT.get(name, name), domain, X)
         _check_output(name, domain, X, output_activation)
-    if name in _OF_BINARY_ROWS and not np.isin(evenly_spaced(X), (0, 1)).all():
+    if name in _OF_BINARY_ROWS and not _is_binary(evenly_spaced(X)):
         warn(
             f"The loss {name} is for rows of zeros and ones: between them, its minimum is not at "
             "the row itself, so that normal rows have large errors too. Use "
@@ -144,9 +170,10 @@ def _check_rows(name, domain, X):
     rows = evenly_spaced(X) if domain in (_DISTRIBUTION, _SIGNS) else X
     if not domain.holds(rows):
         fixes = [fix for fix in (domain.how_to_fix, "use loss='mse'") if fix]
+        low, high = extremes(X)
         raise ValueError(
-            f"The loss {name} needs {domain.needs}, but X has values down to {X.min():.4g} and up "
-            f"to {X.max():.4g}: {', or '.join(fixes)}."
+            f"The loss {name} needs {domain.needs}, but X has values down to {low:.4g} and up to "
+            f"{high:.4g}: {', or '.join(fixes)}."
         )
 
 

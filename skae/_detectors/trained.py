@@ -18,7 +18,9 @@ from skae._detectors.calibration import Calibration, all_rows, drawn, unseen_row
 from skae._detectors.checks import (
     check_learning_rate,
     check_noise,
+    check_present,
     checked_weights,
+    warn_about_gaps,
     warn_if_nothing_varies,
 )
 from skae._detectors.keras_parameters import (
@@ -37,6 +39,7 @@ from skae._engines.options import Layout, Sizes, TrainingOptions, member_sizes
 from skae._network.architectures import Architecture
 from skae._network.diagnosis import warn_if_useless
 from skae._network.feeding import Feed, RowSubset
+from skae._network.missing import PresentCells, deviations, extremes
 from skae._network.network import Network, join_histories
 from skae._network.scorer import Scorer, evenly_spaced, in_batches
 from skae._sklearn_compat import (
@@ -100,8 +103,17 @@ class Extent(NamedTuple):
     @classmethod
     def of(cls, X):
         """Return the extent of rows; the deviation is the features' mean standard deviation."""
-        deviations = evenly_spaced(X).std(axis=0, dtype=np.float64)
-        return cls(X.min(), X.max(), float(deviations.mean()))
+        return cls(*extremes(X), float(deviations(evenly_spaced(X)).mean()))
+
+
+class TrainingData(NamedTuple):
+    """What a network is trained on, after all checks."""
+
+    X: np.ndarray
+    X_val: np.ndarray | None
+    sample_weight: np.ndarray | None
+    present: PresentCells
+    extent: Extent
 
 
 class NetworkDetector(ReconstructionErrorDetector):
@@ -137,7 +149,7 @@ class NetworkDetector(ReconstructionErrorDetector):
         X : array-like of shape (n_samples, n_features)
             The training rows, ideally normal ones only, in float32. Above 64 MiB they reach the
             network in chunks of 32 MiB, shuffled in blocks of neighboring rows; a `numpy.memmap`
-            is then never in memory as a whole.
+            is then never in memory as a whole. NaN is a missing cell.
         y : Ignored
             Not used, present for API consistency by convention.
         sample_weight : float or array-like of shape (n_samples,), default=None
@@ -156,7 +168,8 @@ class NetworkDetector(ReconstructionErrorDetector):
         Raises
         ------
         ValueError
-            If the data or a parameter is invalid, or the loss stops being finite.
+            If the data or a parameter is invalid, a row or a column has no value at all, or the
+            loss stops being finite.
 
         Warns
         -----
@@ -168,20 +181,20 @@ class NetworkDetector(ReconstructionErrorDetector):
         with unchanged_on_failure(self):
             rule = self._checked_rule()
             self._check_parameters()
-            X, X_val, sample_weight = self._checked_data(X, X_val, sample_weight)
+            data = self._checked_data(X, X_val, sample_weight)
             random = check_random_state(self.random_state)
-            calibration = self._calibration(rule, X, random)
+            calibration = self._calibration(rule, data.X, random)
             if self.warm_start:
                 calibration = self._first_calibration(calibration)
             errors = None
             if calibration.refits:
-                errors = self._errors_of_held_out(X, X_val, sample_weight, calibration, random)
-                calibration = all_rows(len(X))
-            network = self._trained_network(X, X_val, sample_weight, calibration, random)
-            found = self._learn_errors(network, X, sample_weight, calibration, random)
-            warn_if_useless(self._scorer, _rows_of_threshold(X, calibration))
+                errors = self._errors_of_held_out(data, calibration, random)
+                calibration = all_rows(len(data.X))
+            network = self._trained_network(data, calibration, random)
+            found = self._learn_errors(network, data, calibration, random)
+            warn_if_useless(self._scorer, _rows_of_threshold(data.X, calibration))
             if rule is None:
-                errors = self._scorer.row_errors(X)
+                errors = self._scorer.row_errors(data.X)
             self.offset_ = self._offset(rule, found if errors is None else errors)
         return self
 
@@ -220,16 +233,19 @@ class NetworkDetector(ReconstructionErrorDetector):
             )
         original = X
         X = self._validated_rows(X, reset=True, ensure_min_samples=2)
+        names = getattr(self, "feature_names_in_", None)
+        present = PresentCells(X)
+        check_present(present, names)
         if sample_weight is not None:
             X, sample_weight = _with_a_weight(X, checked_weights(sample_weight, X))
-        warn_if_nothing_varies(original, X, getattr(self, "feature_names_in_", None))
+        warn_if_nothing_varies(original, X, names)
         laid_out = X.reshape(len(X), *self._layout(X.shape[1]).input_shape)
         loss = "mse" if self.loss == "auto" else self.loss
         check_loss(loss, laid_out, self.error, self._known_output_activation())
         if X_val is not None:
             X_val = self._validated_rows(X_val)
             _warn_if_scaled_differently(X, X_val)
-        return X, X_val, sample_weight
+        return TrainingData(X, X_val, sample_weight, present, Extent.of(X))
 
     def _known_output_activation(self):
         """Return `output_activation`, or the architecture where that decides."""
@@ -249,7 +265,10 @@ class NetworkDetector(ReconstructionErrorDetector):
             )
         # Data on disk is read into memory, and converted to float32, piece by piece.
         dtype = "numeric" if is_on_disk(X) else np.float32
-        return self._validated(X, reset=reset, dtype=dtype, **kwargs)
+        return self._validated(X, reset=reset, dtype=dtype, ensure_all_finite="allow-nan", **kwargs)
+
+    def _warn_about_gaps(self, X):
+        warn_about_gaps(X, self._network.has_gaps, getattr(self, "feature_names_in_", None))
 
     def _calibration(self, rule, X, random):
         """Return which rows to train on, and which ones set the threshold."""
@@ -279,18 +298,19 @@ class NetworkDetector(ReconstructionErrorDetector):
         self._resumed_calibration = tuple(calibration)
         return calibration
 
-    def _errors_of_held_out(self, X, X_val, sample_weight, calibration, random):
+    def _errors_of_held_out(self, data, calibration, random):
         """Return the errors of rows held out from a network that is trained for that only."""
-        network = self._trained_network(X, X_val, sample_weight, calibration, random)
-        return self._learn_errors(network, X, sample_weight, calibration, random)
+        network = self._trained_network(data, calibration, random)
+        return self._learn_errors(network, data, calibration, random)
 
     @property
     def _resumes(self):
         return self.warm_start and hasattr(self, "_scorer")
 
-    def _trained_network(self, X, X_val, sample_weight, calibration, random):
+    def _trained_network(self, data, calibration, random):
         """Return a network, new or the present one, after training; keep the history."""
-        layout, extent = self._layout(X.shape[1]), Extent.of(X)
+        X, X_val, extent = data.X, data.X_val, data.extent
+        layout = self._layout(X.shape[1])
         label = type(self).__name__ + (", for the threshold" if calibration.refits else "")
         resumes = self._resumes
         if resumes:
@@ -305,8 +325,8 @@ class NetworkDetector(ReconstructionErrorDetector):
         trained = train_network(
             blueprint,
             layout,
-            Feed(X, layout, calibration.train_rows, sample_weight, calibration.left_out),
-            self._training_options(extent, label),
+            Feed(X, layout, calibration.train_rows, data.sample_weight, calibration.left_out),
+            self._training_options(data, label),
             feed_val=feed_val,
             seeds=(seed, int(random.randint(2**31 - 1))),
             weights=self._network.weights if resumes else None,
@@ -314,7 +334,7 @@ class NetworkDetector(ReconstructionErrorDetector):
         history = trained.history
         self.n_iter_ = len(history["loss"])
         self.history_ = join_histories(self.history_, history) if resumes else history
-        return Network.of_trained(blueprint, layout, trained)
+        return Network.of_trained(blueprint, layout, trained, data.present)
 
     def _check_resumes(self, layout):
         before = self._network.layout
@@ -365,7 +385,8 @@ class NetworkDetector(ReconstructionErrorDetector):
     def _chosen_noise(self, extent):
         return _AUTO_NOISE * extent.mean_deviation if self.noise == "auto" else self.noise
 
-    def _training_options(self, extent, label=""):
+    def _training_options(self, data, label=""):
+        extent = data.extent
         noise = self._chosen_noise(extent)
         check_noise(noise, max(abs(extent.minimum), abs(extent.maximum)))
         return TrainingOptions(
@@ -378,6 +399,7 @@ class NetworkDetector(ReconstructionErrorDetector):
             trim_fraction=self._trim_fractions(),
             noise=noise,
             usual_variance=extent.mean_deviation**2 or 1.0,
+            stand_ins=data.present.means if _has_gaps(data) else None,
             early_stopping=self.early_stopping,
             n_iter_no_change=self.n_iter_no_change,
             tol=self.tol,
@@ -386,8 +408,9 @@ class NetworkDetector(ReconstructionErrorDetector):
             label=label,
         )
 
-    def _learn_errors(self, network, X, sample_weight, calibration, random):
+    def _learn_errors(self, network, data, calibration, random):
         """Learn what errors are usual, and return those of the rows that set the threshold."""
+        X, sample_weight = data.X, data.sample_weight
         train_rows, held_out = calibration.train_rows, calibration.held_out
         self.error_ = self._chosen_error()
         self._scorer = Scorer(network, self.error_)
@@ -421,6 +444,11 @@ class NetworkDetector(ReconstructionErrorDetector):
 
     def _trims(self):
         return (self.trim_fraction,)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
 
     def _about_infinite_errors(self):
         if callable(self.error):
@@ -479,6 +507,13 @@ def _rows_of_threshold(X, calibration):
     return RowSubset(X, held_out) if len(held_out) else X
 
 
+def _has_gaps(data):
+    """Tell whether cells are missing in rows to train on, or to validate with."""
+    return data.present.has_gaps.any() or (
+        data.X_val is not None and PresentCells(data.X_val).has_gaps.any()
+    )
+
+
 def is_on_disk(X):
     """Tell whether an array is a `numpy.memmap`, or a view of one."""
     while X is not None and not isinstance(X, np.memmap):
@@ -487,7 +522,7 @@ def is_on_disk(X):
 
 
 def _warn_if_scaled_differently(X, X_val):
-    low, high = X.min(), X.max()
+    low, high = extremes(X)
     extent = high - low
     outside = in_batches(
         lambda rows: ((rows < low - extent) | (rows > high + extent)).any(axis=1), X_val

@@ -56,7 +56,8 @@ class Sizes:
 class TrainingOptions:
     """How to train, named like the detector's parameters.
 
-    The loss "auto" counts the squared error of a row in units of `usual_variance`.
+    The loss "auto" counts the squared error of a row in units of `usual_variance`. The network sees
+    `stand_ins`, one value for each feature, in place of missing cells; None if none is missing.
     """
 
     loss: Any
@@ -68,6 +69,7 @@ class TrainingOptions:
     trim_fraction: tuple[float, ...]
     noise: float
     usual_variance: float
+    stand_ins: np.ndarray | None
     early_stopping: bool
     n_iter_no_change: int
     tol: float
@@ -89,7 +91,8 @@ class TrainingOptions:
         if self.callbacks or not all(isinstance(name, str) for name in names):
             return None
         scheduled = self.learning_rate == "auto"
-        return (*names, scheduled, self.noise > 0, self.trim_fraction)
+        has_gaps = self.stand_ins is not None
+        return (*names, scheduled, self.noise > 0, self.trim_fraction, has_gaps)
 
 
 def n_batches(n_samples: int, batch_size: int) -> int:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skae._errors import NAMED_ERRORS
+from skae._errors import NAMED_ERRORS, feature_errors
 from skae._products import matmul_by_rows
 
 PARTS = ("reconstruction", "memory", "latent")
@@ -88,7 +88,7 @@ class CombinedError:
         self.known_rows, self._center = np.array(known), center
         parts = self._raw_parts(X, view, (kept, np.arange(len(kept))))
         usual = np.average(parts, axis=0, weights=sample_weight)
-        floor = _ROUNDING * np.mean(np.square(X, dtype=np.float64))
+        floor = _ROUNDING * np.nanmean(np.square(X, dtype=np.float64))
         self.usual = np.where(usual > [floor, floor, 0], usual, 1.0)
 
     def parts(self, X, view, own=None):
@@ -122,9 +122,10 @@ class CombinedError:
         squares, known, distances = self._raw_features(X, view, own)
         weights = self.weights / self.usual
         with _no_float_warnings():
-            moved = NAMED_ERRORS["mse"](view.reconstruction, self._center)
+            is_present = ~np.isnan(X)
+            moved = NAMED_ERRORS["mse"](view.reconstruction, self._center) * is_present
             total = np.add.reduce(moved, axis=1)[:, None]
-            even = np.full_like(moved, 1 / X.shape[1])
+            even = is_present / is_present.sum(axis=1, keepdims=True)
             shares = np.divide(moved, total, out=even, where=np.isfinite(total) & (total > 0))
             latent = shares * (weights[2] * X.shape[1] * distances)[:, None]
             return weights[0] * squares + weights[1] * known + latent
@@ -139,13 +140,13 @@ class CombinedError:
         return np.stack([*means, distances], axis=1)
 
     def _raw_features(self, X, view, own):
-        squared = NAMED_ERRORS["mse"]
         standardized = self._standardized(view.code)
         known = self.known_rows[self._nearest(standardized, own)]
         with _no_float_warnings():
             white = _by_rows(standardized, self._whitening)
             distances = np.add.reduce(np.square(white, dtype=np.float64), axis=1)
-            return squared(X, view.reconstruction), squared(X, known), distances
+            squares = feature_errors("mse", X, view.reconstruction)
+            return squares, feature_errors("mse", X, known), distances
 
     def _standardized(self, code):
         with _no_float_warnings():

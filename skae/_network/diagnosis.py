@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from skae._network.missing import PresentCells
 from skae._network.scorer import evenly_spaced
 from skae._warnings import warn
 
@@ -23,7 +24,7 @@ def warn_if_useless(scorer, X):
     network = scorer.model
     X = evenly_spaced(X).astype(network.dtype, copy=False)
     error = scorer.reconstruction_errors(X).mean()
-    mean = np.tile(X.mean(axis=0, dtype=np.float64), (len(X), 1))
+    mean = np.tile(PresentCells(X).means, (len(X), 1))
     error_of_mean = scorer.errors_of(X, mean).mean()
     if error_of_mean == 0:
         return

@@ -8,6 +8,7 @@ import numpy as np
 
 from skae._engines import numpy as numpy_engine
 from skae._engines.keras import forward as keras_engine
+from skae._network.missing import FillingForward
 
 
 class Network:
@@ -25,23 +26,35 @@ class Network:
         The shape of one latent code, None for a network that shows no encoder.
     has_decoder : bool
         Whether it shows a decoder.
+    present : PresentCells
+        Of the training rows.
+
+    Attributes
+    ----------
+    has_gaps : ndarray of bool of shape (n_features,)
+        Which columns lacked values in training.
+    stand_ins : ndarray of shape (n_features,), float32
+        What the network sees in place of missing cells.
     """
 
     # Rows are converted to it before they are reconstructed and compared.
     dtype = np.float32
 
-    def __init__(self, blueprint, layout, weights, code_shape, has_decoder):
+    def __init__(self, blueprint, layout, weights, code_shape, has_decoder, present):
         self.blueprint = blueprint
         self.layout = layout
         self.weights = weights
         self.code_shape = code_shape
         self.has_decoder = has_decoder
+        self.has_gaps = present.has_gaps
+        self.stand_ins = present.means
         self._live = {}
 
     @classmethod
-    def of_trained(cls, blueprint, layout, trained):
+    def of_trained(cls, blueprint, layout, trained, present):
         """Return the network that training has left, as `train_network` returns it."""
-        network = cls(blueprint, layout, trained.weights, trained.code_shape, trained.has_decoder)
+        halves = trained.code_shape, trained.has_decoder
+        network = cls(blueprint, layout, trained.weights, *halves, present)
         network._live["functions"] = trained.functions
         return network
 
@@ -70,7 +83,7 @@ class Network:
             if forward is None:
                 functions = self._live.get("functions")
                 forward = keras_engine.forward(self.blueprint, self.layout, self.weights, functions)
-            self._live["forward"] = forward
+            self._live["forward"] = FillingForward(forward, self.stand_ins)
         return self._live["forward"]
 
     def __getstate__(self):

@@ -189,7 +189,7 @@ class Scorer:
         for member, (error, view) in enumerate(zip(self._errors, views, strict=True)):
             errors = error.feature_errors(X, view, own[member])
             rows = slice(None) if unseen is None else unseen[:, member]
-            means.append(mean_feature_errors(errors[rows]))
+            means.append(mean_feature_errors(errors[rows], X[rows]))
         means = np.stack(means)
         nominal = [error.nominal for error in self._errors]
         self.member_weights = _common_scale(means.mean(axis=1), np.array(nominal))

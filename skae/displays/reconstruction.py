@@ -221,7 +221,8 @@ class ReconstructionDisplay:
         Parameters
         ----------
         X, X_reconstructed : array-like of shape (n_samples, n_features)
-            The few rows to show, and their reconstructions.
+            The few rows to show, and their reconstructions. The line of a row has gaps where it is
+            NaN.
         X_nearest : array-like of shape (n_samples, n_features), default=None
             The nearest normal row for each; drawn as a third line.
         errors : array-like of shape (n_samples,), default=None
@@ -250,7 +251,7 @@ class ReconstructionDisplay:
         import_pyplot(cls.__name__)
         check_few_rows(X)
         row_names, feature_names = _row_names(X), getattr(X, "columns", None)
-        X = check_array(X, dtype=np.float64, input_name="X")
+        X = check_array(X, dtype=np.float64, ensure_all_finite="allow-nan", input_name="X")
         reconstructed = _checked_like(X, X_reconstructed, "X_reconstructed")
         if X_nearest is not None:
             X_nearest = _checked_like(X, X_nearest, "X_nearest")

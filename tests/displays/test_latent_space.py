@@ -205,8 +205,8 @@ def test_unfit_estimators(detector, scaled_detector, heartbeats):
         draw(IsolationForest(n_estimators=2).fit(X), X)
     with pytest.raises(ValueError, match="X has 3 features, but AutoencoderOutlierDetector"):
         draw(detector, X[:, :3])
-    with pytest.raises(ValueError, match="X contains NaN"):
-        draw(detector, np.full_like(X, np.nan))
+    with pytest.raises(ValueError, match="X contains infinity"):
+        draw(detector, np.full_like(X, np.inf))
 
 
 def test_codes_in_a_data_frame(detector, heartbeats):

@@ -164,7 +164,7 @@ def test_unfit_estimators(heartbeats):
     fitted = conformal().fit(X[y == 1])
     with pytest.raises(ValueError, match="X has 3 features"):
         draw(fitted, X[:, :3])
-    with pytest.raises(ValueError, match="X contains NaN"):
-        draw(fitted, np.full_like(X, np.nan))
+    with pytest.raises(ValueError, match="X contains infinity"):
+        draw(fitted, np.full_like(X, np.inf))
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         draw(fitted, X, y[:-1])

@@ -228,7 +228,7 @@ def test_too_few_axes_for_residuals():
     [
         ({"X_reconstructed": RECONSTRUCTED[:, :2]}, r"X has shape \(2, 3\).*\(2, 2\)"),
         ({"X_nearest": X_SMALL[:1]}, r"X has shape \(2, 3\), X_nearest \(1, 3\)"),
-        ({"X": np.where(X_SMALL > 4, np.nan, X_SMALL)}, "X contains NaN"),
+        ({"X": np.where(X_SMALL > 4, np.inf, X_SMALL)}, "X contains infinity"),
         ({"X": X_SMALL[0]}, "Expected 2D array"),
         ({"X": np.zeros((26, 3))}, r"at most 25, such as X\[:3\]"),
         ({"errors": [1.0]}, "inconsistent numbers of samples"),

@@ -9,6 +9,7 @@ from sklearn import config_context
 from sklearn.base import BaseEstimator, OutlierMixin, clone
 from sklearn.compose import make_column_transformer
 from sklearn.covariance import EllipticEnvelope
+from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
 from sklearn.exceptions import NotFittedError
 from sklearn.impute import SimpleImputer
@@ -18,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 from sklearn.svm import OneClassSVM
 
-from skae import AutoencoderOutlierDetector, FitOnInliers
+from skae import AutoencoderOutlierDetector, FitOnInliers, ReconstructionOutlierDetector
 
 X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
 Y = np.where(np.arange(40) % 4 == 0, -1, 1)
@@ -134,7 +135,7 @@ def test_missing_values_in_any_row_are_refused(row):
     holes = X.copy()
     holes[row, 0] = np.nan
     with pytest.raises(ValueError, match="Input X contains NaN"):
-        FitOnInliers(autoencoder()).fit(holes, Y)
+        FitOnInliers(ReconstructionOutlierDetector(PCA(1))).fit(holes, Y)
 
 
 def test_what_the_inner_estimator_offers_is_offered():

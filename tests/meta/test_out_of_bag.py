@@ -373,6 +373,6 @@ class TestRefused:
         with pytest.raises(ValueError, match="19 features"):
             fitted.p_values(NEW[:, 1:])
         holes = X.copy()
-        holes[0, 0] = np.nan
-        with pytest.raises(ValueError, match="contains NaN"):
+        holes[0, 0] = np.inf
+        with pytest.raises(ValueError, match="contains infinity"):
             out_of_bag(ensemble()).fit(holes)

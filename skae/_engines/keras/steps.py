@@ -25,7 +25,7 @@ class KerasStep:
     def __init__(self, model, row):
         self._model = model
         model.optimizer.build(model.trainable_variables)
-        if not _is_keras_own(model):
+        if not is_keras_own(model):
             self._create_variables(row)
         self._fresh = [variable.value.numpy() for variable in model.optimizer.variables]
 
@@ -82,7 +82,7 @@ class PackedAdamStep:
         """Tell whether this step can train a compiled model."""
         return (
             type(model.optimizer) is load_keras().optimizers.Adam
-            and _is_keras_own(model)
+            and is_keras_own(model)
             and dtypes(model.trainable_variables) == ["float32"]
         )
 
@@ -154,7 +154,7 @@ def _values(metric):
     return [variable.numpy().tolist() for variable in metric.variables]
 
 
-def _is_keras_own(model):
+def is_keras_own(model):
     """Tell whether a model uses Keras' own training step and metrics."""
     keras_model = load_keras().Model
     return all(

@@ -7,9 +7,10 @@ import numpy as np
 
 from skae._engines.keras.cache import compiled
 from skae._engines.keras.loading import load_keras, resolve, summary
+from skae._engines.keras.losses import Logarithmic, fast_msle, of_present, present, trimmed
 from skae._engines.keras.schedule import YieldingSchedule, constant_then_cosine
 from skae._engines.keras.settings import Settings
-from skae._engines.keras.steps import KerasStep, PackedAdamStep, updated_metrics
+from skae._engines.keras.steps import KerasStep, PackedAdamStep, is_keras_own, updated_metrics
 
 # Losses of Keras that expect labels and something of another shape; with one feature they run.
 _OF_LABELS = ("circle", "ctc", "sparse_categorical_crossentropy")
@@ -55,6 +56,8 @@ class Trainer:
         self._batch_size = np.int32(options.batch_size)
         self._noise = np.float32(options.noise)
         self._usual_variance.assign(options.usual_variance)
+        if options.stand_ins is not None:
+            self._stand_ins.assign(options.stand_ins.reshape(self._input_shape))
         self._seed = np.int32(seed)
 
     def run_epochs(self, data, orders, resume=False):
@@ -178,7 +181,7 @@ class Trainer:
             for n_members in self._members:
                 rows = tf.repeat(rows[:, tf.newaxis], n_members, axis=1)
             batch = tf.gather(data, rows)
-            self.model.test_step((batch, batch))
+            self.model.test_step((self._filled(batch), batch))
 
         self._reset_metrics_unless(resume)
         _loop_over_batches(tf.range(tf.shape(data)[0]), batch_size, step)
@@ -193,7 +196,7 @@ class Trainer:
 
         *weight, rows, noise, seed = weight_and_rows
         target = tf.gather(data, rows)
-        noisy = target
+        noisy = self._filled(target)
         if tf.is_tensor(noise) or noise:
             key = tf.stack([seed, tf.cast(self.model.optimizer.iterations, tf.int32)])
             # Members see different rows, so they can share the noise, which is expensive to draw.
@@ -204,6 +207,13 @@ class Trainer:
             self._schedule.step()
         self._step.apply(noisy, target, *weight)
 
+    def _filled(self, rows):
+        import tensorflow as tf
+
+        if not self._has_gaps:
+            return rows
+        return tf.where(tf.math.is_nan(rows), self._stand_ins, rows)
+
     def _logs(self):
         return {name: float(value) for name, value in self.model.get_metrics_result().items()}
 
@@ -211,15 +221,20 @@ class Trainer:
         import tensorflow as tf
 
         self._usual_variance = tf.Variable(tf.ones(()), trainable=False)
+        self._stand_ins = tf.Variable(tf.zeros(self._input_shape), trainable=False)
+        self._has_gaps = options.stand_ins is not None
         given: Any = None
         if options.loss != "auto":
             given = resolve("losses", options.loss)
             self._check_compares_rows("loss", options.loss, given)
-        loss = given or self._logarithmic
+        row_axes = tuple(range(1 + len(self._members), 1 + len(self._members + self._input_shape)))
+        loss = given or Logarithmic(self._usual_variance, row_axes, self._has_gaps)
         if loss is resolve("losses", "msle"):
-            loss = _fast_msle
+            loss = fast_msle
+        if self._has_gaps and given:
+            loss = of_present(loss, row_axes)
         if np.any(options.trim_fraction):
-            loss = _trimmed(loss, options.trim_fraction, self._members)
+            loss = trimmed(loss, options.trim_fraction, self._members)
         is_auto = options.learning_rate == "auto"
         rate = None if is_auto else options.learning_rate
         self._schedule = None
@@ -231,6 +246,8 @@ class Trainer:
             metrics=[self._metric(metric) for metric in options.metrics],
             jit_compile=False,
         )
+        if self._has_gaps:
+            self._mend_for_gaps()
         if loss is not given:
             # Keras alone could not load a model that a callback saves with a loss of ours.
             self.model.get_compile_config = lambda: None
@@ -238,13 +255,21 @@ class Trainer:
             # One of them may assign another rate, or save the model, which Keras must then load.
             self._schedule = YieldingSchedule(self.model.optimizer)
 
-    def _logarithmic(self, y_true, y_pred):
-        """Return log(1 + mean squared error) of rows, which grows slowly for those far off."""
-        ops = load_keras().ops
-        axes = tuple(range(1 + len(self._members), len(y_true.shape)))
-        errors = ops.mean(ops.square(y_true - y_pred), axis=axes)
-        # TensorFlow turns log(1 + y) into its slow log1p.
-        return ops.log(errors / self._usual_variance + np.float32(1))
+    def _mend_for_gaps(self):
+        """Let the metrics, of any kind, take missing cells for reconstructed exactly."""
+        model = self.model
+        if not is_keras_own(model):
+            raise ValueError(
+                f"The network {model.name!r} has a train_step or metrics of its own, which know "
+                "nothing of missing cells (NaN), and X has some: put SimpleImputer() before the "
+                "detector in a pipeline."
+            )
+        compute_metrics = model.compute_metrics
+
+        def of_filled(x, y, y_pred, sample_weight=None):
+            return compute_metrics(x, present(y, y_pred)[0], y_pred, sample_weight)
+
+        model.compute_metrics = of_filled
 
     def _metric(self, metric):
         """Return a metric for Keras, which names the curve after what it is given."""
@@ -291,18 +316,6 @@ class Trainer:
         return step
 
 
-def _fast_msle(y_true, y_pred):
-    """Return Keras' mean squared logarithmic error, with operations that are twice as fast.
-
-    TensorFlow turns log(1 + y) into its slow log1p, and the gradient of a maximum is slow too.
-    """
-    keras = load_keras()
-    ops = keras.ops
-    one = 1 + keras.config.epsilon()
-    logarithms = (ops.log(ops.relu(y) + one) for y in (y_true, y_pred))
-    return ops.mean(ops.square(ops.subtract(*logarithms)), axis=-1)
-
-
 def _value(metric, rows):
     """Return the value of a metric, a function or one of Keras', for rows, as a number."""
     if not isinstance(metric, load_keras().metrics.Metric):
@@ -319,31 +332,6 @@ def _optimizer(options, learning_rate):
     if learning_rate is not None:
         config["learning_rate"] = learning_rate
     return type(fresh).from_config(config)
-
-
-def _trimmed(loss, fractions, members):
-    """Return a loss that leaves out the worst-reconstructed share of each batch.
-
-    `members` is empty, or the number of members, each of which has its own rows and its own share.
-    """
-    keras = load_keras()
-    ops = keras.ops
-    row_loss = loss.call if isinstance(loss, keras.losses.Loss) else loss
-    shares = np.reshape(1 - np.array(fractions, dtype=np.float32), (1, *members))
-
-    class Trimmed(keras.losses.Loss):
-        def call(self, y_true, y_pred):
-            n_rows = ops.shape(y_true)[0]
-            values = ops.reshape(row_loss(y_true, y_pred), (n_rows, *members, -1))
-            values = ops.mean(values, axis=-1)
-            n_rows = ops.cast(n_rows, values.dtype)
-            n_kept = ops.ceil(n_rows * shares)
-            last = ops.cast(n_kept, "int32") - 1
-            largest = ops.take_along_axis(ops.sort(values, axis=0), last, axis=0)
-            # Keras will divide by all rows; this makes it the mean over those kept.
-            return values * ops.cast(values <= largest, values.dtype) * (n_rows / n_kept)
-
-    return Trimmed(name="trimmed_loss")
 
 
 def _loop_over_batches(order, batch_size, step):

@@ -294,7 +294,7 @@ def _check_finite(loss, epoch, options, feed):
     others = f"or another loss (now {options.loss!r})."
     scale = "scale X (MinMaxScaler or StandardScaler before the detector)"
     rows = feed.read(slice(None, None, 1 + feed.n_rows // _MAX_SAMPLE))[0]
-    largest = np.abs(rows).max()
+    largest = np.fmax.reduce(np.abs(rows), axis=None)
     how_to_fix = f"Try {rate}, {scale}, {others}"
     if largest > _LARGE:
         how_to_fix = (
