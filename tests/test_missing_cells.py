@@ -218,6 +218,12 @@ class TestTraining:
         detector = single().fit(COMPLETE, X_val=X)
         assert np.isfinite(detector.history_["val_loss"]).all()
 
+    def test_rows_without_a_weight_are_as_if_not_given(self):
+        weight = np.where(np.arange(300) < 200, 1.0, 0.0)
+        weighted = single().fit(X, sample_weight=weight)
+        alone = single().fit(X[:200], sample_weight=weight[:200])
+        np.testing.assert_array_equal(weighted.score_samples(X), alone.score_samples(X))
+
     def test_weights_and_a_resumed_fit(self):
         detector = single(warm_start=True, epochs=5)
         with warnings.catch_warnings():
@@ -282,8 +288,10 @@ class TestRefusals:
     def test_a_row_without_values(self):
         rows = X.copy()
         rows[[7, 20]] = np.nan
-        with pytest.raises(ValueError, match="rows without any value.*position 7: leave them out"):
+        with pytest.raises(ValueError, match="X has 2 rows without any value: leave them out"):
             single().fit(rows)
+        with pytest.raises(ValueError, match="X_val has 2 rows without any value"):
+            single().fit(X, X_val=rows)
 
     @pytest.mark.parametrize("loss", ["hinge", "dice", "categorical_crossentropy"])
     def test_losses_of_whole_rows(self, loss):
@@ -412,12 +420,12 @@ class TestPresentCells:
         np.testing.assert_array_equal(present.counts, (~np.isnan(rows)).sum(axis=0))
         np.testing.assert_allclose(present.means, MEANS, rtol=1e-4, atol=1e-6)
         np.testing.assert_array_equal(present.has_gaps, [False, *[True] * 5])
-        assert present.empty_row is None
+        assert present.n_empty_rows == 0
 
-    def test_an_empty_row_far_down(self):
+    def test_empty_rows_far_apart(self):
         rows = np.ones((20000, 2), dtype=np.float32)
-        rows[[17000, 18000]] = np.nan
-        assert PresentCells(rows).empty_row == 17000
+        rows[[17, 18000]] = np.nan
+        assert PresentCells(rows).n_empty_rows == 2
 
     def test_deviations_and_extremes(self):
         np.testing.assert_allclose(deviations(X), np.nanstd(X, axis=0))

@@ -10,7 +10,7 @@ from scipy.sparse import issparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import indexable
 
-from skae._network.missing import deviations, extremes
+from skae._network.missing import PresentCells, deviations, extremes
 from skae._network.scorer import evenly_spaced
 from skae._sklearn_compat import (
     _check_sample_weight,
@@ -225,18 +225,22 @@ def weights_of_rows(X, weights, rows):
     return _safe_indexing(weights, rows)
 
 
-def check_present(present, names):
-    """Refuse training rows with a column, or a row, that has no value at all."""
+def check_no_column_is_empty(present, names):
+    """Refuse training rows that have no value at all in some column."""
     empty = np.flatnonzero(present.counts == 0)
     if len(empty):
         raise ValueError(
             f"X has no value at all in {_listed(empty, names)}, so there is nothing to learn about "
             "that: leave it out."
         )
-    if present.empty_row is not None:
+
+
+def check_no_row_is_empty(present, name):
+    """Refuse rows among which some have no value at all."""
+    if present.n_empty_rows:
         raise ValueError(
-            f"X has rows without any value, the first of them at position {present.empty_row}: "
-            "leave them out, for example by X.dropna(how='all') of a DataFrame."
+            f"{name} has {present.n_empty_rows} rows without any value: leave them out, for "
+            f"example by {name}.dropna(how='all') of a DataFrame."
         )
 
 
@@ -252,17 +256,14 @@ def warn_about_gaps(X, has_gaps, names):
     names : sequence or None
         Of the features.
     """
-    is_missing = np.isnan(X)
-    if not is_missing.any():
-        return
-    is_empty = is_missing.all(axis=1)
-    n_empty = np.count_nonzero(is_empty)
+    present = PresentCells(X)
+    n_empty = present.n_empty_rows
     if n_empty:
         warn(
             f"{n_empty} of {len(X)} rows have no value at all. They are scored -inf, as outliers, "
             "because nothing is known about them."
         )
-    new = np.flatnonzero(is_missing[~is_empty].any(axis=0) & ~has_gaps)
+    new = np.flatnonzero((present.counts < len(X) - n_empty) & ~has_gaps)
     if len(new):
         warn(
             f"Values are missing in {_listed(new, names)}, where none was missing in training: "

@@ -17,8 +17,9 @@ from skae._detectors.base import (
 from skae._detectors.calibration import Calibration, all_rows, drawn, unseen_rows
 from skae._detectors.checks import (
     check_learning_rate,
+    check_no_column_is_empty,
+    check_no_row_is_empty,
     check_noise,
-    check_present,
     checked_weights,
     warn_about_gaps,
     warn_if_nothing_varies,
@@ -107,13 +108,17 @@ class Extent(NamedTuple):
 
 
 class TrainingData(NamedTuple):
-    """What a network is trained on, after all checks."""
+    """What a network is trained on, after all checks.
+
+    `has_gaps` tells whether cells are missing in rows to train on, or to validate with.
+    """
 
     X: np.ndarray
     X_val: np.ndarray | None
     sample_weight: np.ndarray | None
-    present: PresentCells
     extent: Extent
+    present: PresentCells
+    has_gaps: bool
 
 
 class NetworkDetector(ReconstructionErrorDetector):
@@ -233,19 +238,24 @@ class NetworkDetector(ReconstructionErrorDetector):
             )
         original = X
         X = self._validated_rows(X, reset=True, ensure_min_samples=2)
-        names = getattr(self, "feature_names_in_", None)
-        present = PresentCells(X)
-        check_present(present, names)
         if sample_weight is not None:
             X, sample_weight = _with_a_weight(X, checked_weights(sample_weight, X))
+        names = getattr(self, "feature_names_in_", None)
+        present = PresentCells(X)
+        check_no_column_is_empty(present, names)
+        check_no_row_is_empty(present, "X")
         warn_if_nothing_varies(original, X, names)
         laid_out = X.reshape(len(X), *self._layout(X.shape[1]).input_shape)
         loss = "mse" if self.loss == "auto" else self.loss
         check_loss(loss, laid_out, self.error, self._known_output_activation())
+        has_gaps = bool(present.has_gaps.any())
         if X_val is not None:
             X_val = self._validated_rows(X_val)
+            present_val = PresentCells(X_val)
+            check_no_row_is_empty(present_val, "X_val")
+            has_gaps = has_gaps or bool(present_val.has_gaps.any())
             _warn_if_scaled_differently(X, X_val)
-        return TrainingData(X, X_val, sample_weight, present, Extent.of(X))
+        return TrainingData(X, X_val, sample_weight, Extent.of(X), present, has_gaps)
 
     def _known_output_activation(self):
         """Return `output_activation`, or the architecture where that decides."""
@@ -399,7 +409,7 @@ class NetworkDetector(ReconstructionErrorDetector):
             trim_fraction=self._trim_fractions(),
             noise=noise,
             usual_variance=extent.mean_deviation**2 or 1.0,
-            stand_ins=data.present.means if _has_gaps(data) else None,
+            stand_ins=data.present.means if data.has_gaps else None,
             early_stopping=self.early_stopping,
             n_iter_no_change=self.n_iter_no_change,
             tol=self.tol,
@@ -505,13 +515,6 @@ def _with_a_weight(X, sample_weight):
 def _rows_of_threshold(X, calibration):
     held_out = calibration.held_out
     return RowSubset(X, held_out) if len(held_out) else X
-
-
-def _has_gaps(data):
-    """Tell whether cells are missing in rows to train on, or to validate with."""
-    return data.present.has_gaps.any() or (
-        data.X_val is not None and PresentCells(data.X_val).has_gaps.any()
-    )
 
 
 def is_on_disk(X):

@@ -4,8 +4,6 @@ A missing cell is NaN. The network sees the mean of the column; in the loss and 
 nothing stands in for it, as both are means over the cells that are there.
 """
 
-from typing import Any
-
 import numpy as np
 from sklearn.utils import gen_batches
 
@@ -13,12 +11,12 @@ _ROWS_AT_ONCE = 8192
 
 
 class PresentCells:
-    """Which cells of training rows are there, and their means.
+    """Which cells of rows are there, and their means.
 
     Parameters
     ----------
     X : array of shape (n_samples, n_features)
-        The training rows, in memory or on disk.
+        The rows, in memory or on disk.
 
     Attributes
     ----------
@@ -28,24 +26,24 @@ class PresentCells:
         Their means; zero for a column without any.
     has_gaps : ndarray of bool of shape (n_features,)
         Which columns lack values.
-    empty_row : int or None
-        The position of the first row without any value.
+    n_empty_rows : int
+        How many rows have no value at all.
     """
 
     def __init__(self, X):
-        sums, counts = np.zeros((2, X.shape[1]))
-        self.empty_row: Any = None
+        sums = np.zeros(X.shape[1])
+        self.counts = np.full(X.shape[1], len(X))
+        self.n_empty_rows = 0
         for batch in gen_batches(len(X), _ROWS_AT_ONCE):
             rows = np.asarray(X[batch])
-            is_present = ~np.isnan(rows)
-            sums += np.sum(rows, axis=0, dtype=np.float64, where=is_present)
-            counts += is_present.sum(axis=0)
-            is_empty = ~is_present.any(axis=1)
-            if self.empty_row is None and is_empty.any():
-                self.empty_row = batch.start + int(is_empty.argmax())
-        self.counts = counts
-        self.means = (sums / np.maximum(counts, 1)).astype(np.float32)
-        self.has_gaps = counts < len(X)
+            is_missing = np.isnan(rows)
+            if is_missing.any():
+                self.counts -= is_missing.sum(axis=0)
+                self.n_empty_rows += np.count_nonzero(is_missing.all(axis=1))
+                rows = np.where(is_missing, 0, rows)
+            sums += rows.sum(axis=0, dtype=np.float64)
+        self.means = (sums / np.maximum(self.counts, 1)).astype(np.float32)
+        self.has_gaps = self.counts < len(X)
 
 
 class FillingForward:
