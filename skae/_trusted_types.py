@@ -27,6 +27,7 @@ TRUSTED_TYPES = (
     "skae._network.network.Network",
     "skae._network.scorer.ReconstructionError",
     "skae._network.scorer.Scorer",
+    "skae.preprocessing.ColumnGroupScaler",
     "skae.preprocessing.GlobalMinMaxScaler",
     "skae.thresholds.FBeta",
     "skae.thresholds.FalsePositiveRate",

@@ -14,7 +14,9 @@ from skae._detectors.checks import check_sign, check_two_axes
 from skae._errors import mean_feature_errors
 from skae._labels import inlier_mask
 from skae._meta.delegation import split_pipeline
-from skae._meta.steps import original_units, transformed
+from skae._meta.sentences import sentence
+from skae._meta.source_columns import source_columns
+from skae._meta.steps import transformed
 from skae._meta.unwrap import fitted_offset
 from skae._sklearn_compat import Interval, validate_parameter_constraints
 from skae.thresholds import SHORT_NAMES, as_rule, needs_labels
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 __all__ = ["explain", "threshold_report"]
+
+# What an explanation in words is made of.
+_FACTS = ["feature", "value", "reconstruction", "share"]
 
 
 def explain(
@@ -50,20 +55,27 @@ def explain(
     -------
     explanation : pandas.DataFrame
         One row per feature of a row of X; the rows in the order of X, the features of each by
-        descending contribution, in these columns:
+        descending contribution. A feature is a column of X, whatever the steps before the detector
+        turn it into: a category into several columns, a date into its parts. Where a step combines
+        columns, as PCA does, what it returns is listed in their place. In these columns:
 
         - `row`: the label in the index of a DataFrame, or else the position.
         - `feature`: the name of the column, in X or at `fit`, or else the position.
-        - `value` and `reconstruction`: in the units of X, through all scalers before the detector.
-          If a step combines features or cannot be inverted, features, values and reconstructions
-          are those after the steps, as the detector sees them.
-        - `contribution`: the error of the feature (`feature_errors`) over the number of features.
-          Those of all features add up to the error of the row, which is minus its score.
+        - `value`: what X holds.
+        - `reconstruction`: what the detector expects instead, in the units of X: through
+          `inverse_transform` of the steps, and as the most likely category where a column was
+          one-hot encoded. NaN if a step cannot be inverted. Of combined columns, both are those
+          that the detector sees.
+        - `contribution`: the error of the feature (`feature_errors`) over the number of features
+          that the detector sees, summed over those that a column was turned into. Those of all
+          features add up to the error of the row, which is minus its score.
         - `unusualness`: the contribution over the mean contribution of that feature among the
           reference rows: 1 is typical. A feature with a mean of nearly zero, because it was always
           reconstructed perfectly, is assigned 2e-16 of the mean of all features, so that rounding
           does not count as unusual; if all means are zero, any error is infinitely unusual. NaN
           only if the detector keeps no `feature_errors_` and no `reference` is given.
+        - `text`: the same in a sentence, such as "temp_C is 74.1, expected 60.3: 81 % of the
+          alarm", where the alarm is the error of the row.
 
     Raises
     ------
@@ -96,7 +108,7 @@ def explain(
     >>> row[0, 70] += 3  # one wrong value
     >>> explanation = explain(detector, row, top=2)
     >>> explanation.columns.to_list()
-    ['row', 'feature', 'value', 'reconstruction', 'contribution', 'unusualness']
+    ['row', 'feature', 'value', 'reconstruction', 'contribution', 'unusualness', 'text']
     >>> int(explanation.loc[0, "feature"])
     70
     """
@@ -109,26 +121,33 @@ def explain(
     _check_top(top)
     inputs = transformed(transforms, X)
     errors = np.asarray(_feature_errors(detector, inputs))
-    n_rows, n_features = errors.shape
-    n_listed = n_features if top is None else min(top, n_features)
-    values, reconstruction, is_inverted = _values(transforms, inputs, detector.reconstruct(inputs))
-    typical = _typical_errors(transforms, detector, reference, n_features)
-    listed = np.argsort(-errors, axis=1, kind="stable")[:, :n_listed]
-    names = _feature_names(transforms, detector, X, n_features, is_inverted)
-    labels = _row_labels(X, n_rows)
-    columns = {
-        "value": values,
-        "reconstruction": reconstruction,
-        "contribution": errors / n_features,
-        "unusualness": _unusualness(errors, typical),
-    }
-    return pd.DataFrame(
-        {
-            "row": labels.to_flat_index().repeat(n_listed),
-            "feature": pd.Index(names).to_flat_index().take(listed.ravel()),
-        }
-        | {name: np.take_along_axis(of, listed, 1).ravel() for name, of in columns.items()}
+    columns = source_columns(
+        transforms, detector, X, np.asarray(inputs), np.asarray(detector.reconstruct(inputs))
     )
+    typical = columns.sums(_typical_errors(transforms, detector, reference, errors.shape[1]))
+    contributions = columns.sums(errors) / errors.shape[1]
+    n_rows, n_columns = contributions.shape
+    n_listed = n_columns if top is None else min(top, n_columns)
+    listed = np.argsort(-contributions, axis=1, kind="stable")[:, :n_listed]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shares = contributions / contributions.sum(axis=1, keepdims=True)
+    found = {
+        "value": columns.values,
+        "reconstruction": columns.reconstruction,
+        "contribution": contributions,
+        "unusualness": _unusualness(contributions * errors.shape[1], typical),
+        "share": shares,
+    }
+    found = {name: np.take_along_axis(of, listed, 1).ravel() for name, of in found.items()}
+    explanation = pd.DataFrame(
+        {
+            "row": _row_labels(X, n_rows).to_flat_index().repeat(n_listed),
+            "feature": pd.Index(columns.names).to_flat_index().take(listed.ravel()),
+        }
+        | found
+    )
+    facts = (explanation.pop(name) if name == "share" else explanation[name] for name in _FACTS)
+    return explanation.assign(text=[sentence(*one) for one in zip(*facts, strict=True)])
 
 
 def _row_labels(X, n_rows) -> Any:
@@ -153,18 +172,6 @@ def _check_top(top: int | None):
     raise ValueError(f"top must be None or a whole number of features >= 1, got {top!r}.")
 
 
-def _values(transforms, inputs, reconstruction):
-    """Return rows and reconstructions, in the units of X if each feature can be inverted."""
-    reconstruction = np.asarray(reconstruction)
-    is_finite = np.isfinite(reconstruction)
-    # Scalers refuse to invert infinity.
-    finite = np.where(is_finite, reconstruction, np.asarray(inputs))
-    values, finite, is_inverted = original_units(
-        transforms, inputs, finite, feature_by_feature=True
-    )
-    return values, np.where(is_finite, finite, reconstruction), is_inverted
-
-
 def _typical_errors(transforms, detector, reference, n_features):
     if reference is None:
         return getattr(detector, "feature_errors_", np.full(n_features, np.nan))
@@ -187,27 +194,6 @@ def _unusualness(errors, typical):
     with np.errstate(divide="ignore", invalid="ignore"):
         # Zero to zero, or infinity to infinity, is typical.
         return np.where(errors == typical, 1.0, errors / typical)
-
-
-def _feature_names(transforms, detector, X, n_features, is_inverted):
-    if not is_inverted:
-        names = getattr(detector, "feature_names_in_", None)
-        names = _names_behind(transforms) if names is None else names
-    elif hasattr(X, "columns"):
-        names = X.columns
-    else:
-        names = getattr([*transforms, detector][0], "feature_names_in_", None)
-    return range(n_features) if names is None else names
-
-
-def _names_behind(transforms):
-    names = None
-    for transform in transforms:
-        try:
-            names = transform.get_feature_names_out(names)
-        except (AttributeError, ValueError):  # a ColumnTransformer with a step that has no names
-            return None
-    return names
 
 
 def threshold_report(

@@ -2,16 +2,263 @@
 
 from math import isfinite
 from numbers import Real
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from scipy.sparse import issparse
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, clone
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import get_tags
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skae._sklearn_compat import DocumentationLinkMixin, _fit_context, check_array, validate_data
+from skae._detectors.checks import as_table, check_two_axes
+from skae._meta.sources import dependencies, sample_of
+from skae._meta.steps import inverted, transformed
+from skae._sklearn_compat import (
+    DocumentationLinkMixin,
+    HasMethods,
+    StrOptions,
+    _fit_context,
+    check_array,
+    validate_data,
+)
 
-__all__ = ["GlobalMinMaxScaler"]
+__all__ = ["ColumnGroupScaler", "GlobalMinMaxScaler"]
+
+
+def _is_invertible(scaler):
+    return scaler.transformer is None or hasattr(scaler.transformer, "inverse_transform")
+
+
+class ColumnGroupScaler(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
+    """Encode a table, and scale it so that each of its columns has the same variance.
+
+    An encoder turns a category into a column for each of its values, a date into its parts, and a
+    column with gaps into one more that says where they are. Scaled one by one, the columns made
+    of one source column weigh as much as they are many, and a rare value as much as the
+    temperature. Here they share a total variance of 1, whatever they were made by.
+
+    Parameters
+    ----------
+    transformer : transformer or None, default=None
+        What turns the columns of a table into numbers, such as skrub's `TableVectorizer`, a
+        :class:`~sklearn.compose.ColumnTransformer`, an encoder, or a pipeline of them. None takes
+        numbers as they are.
+    groups : "auto" or array-like of shape (n_features_out,), default="auto"
+        Which of the transformed columns belong together: one label for each. "auto" finds out
+        which column of X each was made of.
+
+    Attributes
+    ----------
+    groups_ : ndarray of shape (n_features_out,), dtype=int
+        The number of the group of each transformed column.
+    steps_ : list of transformer
+        What rows pass through: the fitted transformer, if there is one, and the
+        :class:`~sklearn.preprocessing.StandardScaler` with the scales of the groups.
+    n_features_in_ : int
+        Number of features seen during `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, if X has column names that are all strings.
+
+    See Also
+    --------
+    sklearn.preprocessing.StandardScaler : The same variance for each transformed column.
+
+    Notes
+    -----
+    The mean is subtracted. Columns of zeros and ones (of categories, of missing values) keep their
+    variances relative to each other, so that a rare value is no louder than a frequent one; all
+    others are standardized first. Then those of a group are divided by one number, the square root
+    of the sum of their variances.
+
+    Columns that are made of several source columns together, such as principal components, are a
+    group too. Its total variance is the number of these source columns, or of the columns made of
+    them if these are fewer.
+
+    Missing values are left out of means and variances, and stay missing. Sparse columns become
+    dense.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skae.preprocessing import ColumnGroupScaler
+    >>> from sklearn.compose import make_column_transformer
+    >>> from sklearn.preprocessing import OneHotEncoder
+    >>> X = pd.DataFrame({"site": ["Oslo", "Turin", "Oslo", "Bern"], "load": [3.0, 9.0, 5.0, 7.0]})
+    >>> encoder = make_column_transformer((OneHotEncoder(), ["site"]), remainder="passthrough")
+    >>> scaler = ColumnGroupScaler(encoder).fit(X)
+    >>> scaler.groups_
+    array([0, 0, 0, 1])
+    >>> scaler.transform(X).var(axis=0).round(2)
+    array([0.3, 0.4, 0.3, 1. ])
+    """
+
+    _parameter_constraints: dict = {
+        "transformer": [HasMethods(["fit", "transform"]), None],
+        "groups": [StrOptions({"auto"}), "array-like"],
+    }
+
+    def __init__(self, transformer: Any = None, *, groups: ArrayLike | str = "auto"):
+        self.transformer = transformer
+        self.groups = groups
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
+        """Fit the transformer, and learn mean and scale of what it returns.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The training data.
+        y : array-like of shape (n_samples,), default=None
+            Passed on to the transformer.
+
+        Returns
+        -------
+        self : ColumnGroupScaler
+            The fitted scaler.
+
+        Raises
+        ------
+        ValueError
+            If `groups` has not one label for each transformed column, or the transformer returns
+            something other than numbers.
+        """
+        X = self._checked(X, reset=True)
+        transformers, encoded = [], X
+        if self.transformer is not None:
+            transformers, encoded = _fitted(self.transformer, X, y)
+        encoded = _as_numbers(encoded)
+        if not isinstance(self.groups, str):
+            sources = _checked_groups(self.groups, encoded.shape[1])[:, None]
+        elif transformers:
+            sources = dependencies(transformers, sample_of(transformers, X)).T
+        else:
+            sources = np.arange(encoded.shape[1])[:, None]
+        self.groups_, first = _numbered(sources)
+        n_sources = sources[first].sum(axis=1) if sources.dtype == bool else 1
+        totals = np.minimum(np.bincount(self.groups_), n_sources)
+        self.steps_ = [*transformers, _fitted_scaler(encoded, self.groups_, totals)]
+        return self
+
+    def transform(self, X: ArrayLike) -> np.ndarray:
+        """Encode and scale X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The data.
+
+        Returns
+        -------
+        X_scaled : ndarray of shape (n_samples, n_features_out)
+        """
+        check_is_fitted(self)
+        X = self._checked(X, reset=False)
+        *transformers, scaler = self.steps_
+        return scaler.transform(_as_numbers(transformed(transformers, X)))
+
+    @available_if(_is_invertible)
+    def inverse_transform(self, X: ArrayLike) -> np.ndarray:
+        """Undo scaling and encoding of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features_out)
+            Scaled data.
+
+        Returns
+        -------
+        X_original : ndarray of shape (n_samples, n_features)
+        """
+        check_is_fitted(self)
+        X = check_array(X, dtype=[np.float64, np.float32], ensure_all_finite="allow-nan")
+        if X.shape[1] != len(self.groups_):
+            raise ValueError(
+                f"X has {X.shape[1]} features, but {type(self).__name__} makes "
+                f"{len(self.groups_)} features."
+            )
+        return inverted(self.steps_, X)
+
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
+        """Return the names of the columns that the transformer returns.
+
+        Parameters
+        ----------
+        input_features : array-like of str of shape (n_features,), default=None
+            Names of the features, by default those seen during `fit`.
+
+        Returns
+        -------
+        names : ndarray of str
+        """
+        check_is_fitted(self)
+        transformer = self.steps_[0]
+        if len(self.steps_) == 1:
+            return OneToOneFeatureMixin.get_feature_names_out(self, input_features)
+        return transformer.get_feature_names_out(input_features)
+
+    def _checked(self, X, reset):
+        if self.transformer is None:
+            types = [np.float64, np.float32]
+            finite = "allow-nan"
+            return validate_data(
+                self, as_table(X), dtype=types, ensure_all_finite=finite, reset=reset
+            )
+        if hasattr(X, "ndim"):
+            check_two_axes(X)
+        return validate_data(self, X, skip_check_array=True, reset=reset)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        tags.input_tags.allow_nan = True
+        if self.transformer is not None:
+            tags.input_tags = get_tags(self.transformer).input_tags
+        return tags
+
+
+def _fitted(transformer, X, y):
+    """Return the fitted clone of a transformer, in a list, and what it returns for X."""
+    transformer = clone(transformer)
+    if hasattr(transformer, "fit_transform"):
+        return [transformer], transformer.fit_transform(X, y)
+    return [transformer.fit(X, y)], transformer.transform(X)
+
+
+def _as_numbers(encoded):
+    encoded = encoded.toarray() if issparse(encoded) else as_table(encoded)
+    return check_array(encoded, dtype=[np.float64, np.float32], ensure_all_finite="allow-nan")
+
+
+def _checked_groups(groups, n_columns):
+    groups = np.asarray(groups)
+    if groups.shape != (n_columns,):
+        raise ValueError(
+            f"groups must have one label for each of the {n_columns} transformed columns; got "
+            f"shape {groups.shape}."
+        )
+    return np.unique(groups, return_inverse=True)[1]
+
+
+def _numbered(sources):
+    """Return the number of each row's group, by first appearance, and where each group begins."""
+    _, first, groups = np.unique(sources, axis=0, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[groups.ravel()], np.sort(first)
+
+
+def _fitted_scaler(encoded, groups, totals):
+    """Return a StandardScaler that gives each group its total variance."""
+    with np.errstate(invalid="ignore"):  # of a column without values
+        scaler = StandardScaler().fit(encoded)
+    is_binary = ((encoded == 0) | (encoded == 1) | np.isnan(encoded)).all(axis=0)
+    units = np.where(is_binary, 1, scaler.scale_)
+    variances = np.bincount(groups, np.nan_to_num(scaler.var_ / units**2))
+    factors = np.sqrt(variances / totals)
+    scaler.scale_ = units * np.where(factors > 0, factors, 1)[groups]
+    return scaler
 
 
 class GlobalMinMaxScaler(

@@ -537,4 +537,7 @@ def test_explaining_behind_columns_without_names():
     explanation = explain(fitted, X[:2], top=None)
     assert sorted(explanation["feature"][:4]) == [0, 1, 2, 3]
     squared = explanation[(explanation["row"] == 0) & (explanation["feature"] == 2)]
-    assert squared["value"].item() == pytest.approx(X[0, 1] ** 2)
+    assert squared["value"].item() == X[0, 2]
+    assert explanation["reconstruction"].isna().tolist() == [
+        feature in (1, 3) for feature in explanation["feature"]
+    ]

@@ -1,4 +1,4 @@
-"""GlobalMinMaxScaler: one minimum and one maximum for all features."""
+"""Scalers: one minimum and maximum for all features, one variance for each source column."""
 
 import pickle
 
@@ -6,12 +6,21 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
+from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MinMaxScaler,
+    OneHotEncoder,
+    PolynomialFeatures,
+    StandardScaler,
+)
 
-from skae.preprocessing import GlobalMinMaxScaler
+from skae import ReconstructionOutlierDetector
+from skae.preprocessing import ColumnGroupScaler, GlobalMinMaxScaler
 
 X = np.random.default_rng(0).normal(size=(20, 4)) * [1, 2, 3, 4] + [0, 5, 10, 15]
 
@@ -210,3 +219,164 @@ def test_wrong_width():
     for method in (scaler.transform, scaler.inverse_transform):
         with pytest.raises(ValueError, match="3 features, but Global.* expecting 4 features"):
             method(X[:, :3])
+
+
+# --- ColumnGroupScaler ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    """A table with a category, a date, a number with gaps, and one without."""
+    random = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "site": random.choice(["Bern", "Oslo", "Turin", "Ulm"], 200, p=[0.4, 0.4, 0.19, 0.01]),
+            "time": pd.date_range("2024-01-01", periods=200, freq="31h"),
+            "temp": np.where(random.random(200) < 0.1, np.nan, random.normal(20, 5, 200)),
+            "load": random.random(200),
+        }
+    )
+
+
+def date_parts(frame):
+    time = frame["time"].dt
+    return np.column_stack([time.hour, time.day, time.month, time.hour + 24 * time.day_of_year])
+
+
+def encoder():
+    return make_column_transformer(
+        (OneHotEncoder(handle_unknown="ignore"), ["site"]),
+        (FunctionTransformer(date_parts), ["time"]),
+        (SimpleImputer(add_indicator=True), ["temp"]),
+        remainder="passthrough",
+    )
+
+
+def totals(scaler, scaled):
+    return pd.Series(np.nanvar(scaled, axis=0)).groupby(scaler.groups_).sum()
+
+
+def test_each_source_column_has_the_same_total_variance(mixed):
+    scaler = ColumnGroupScaler(encoder())
+    scaled = scaler.fit_transform(mixed)
+    assert scaler.groups_.tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 3]
+    np.testing.assert_allclose(totals(scaler, scaled), 1)
+    np.testing.assert_allclose(scaled.mean(axis=0), 0, atol=1e-9)
+    np.testing.assert_array_equal(scaler.transform(mixed), scaled)
+
+
+def test_zeros_and_ones_stay_in_proportion_and_others_are_standardized_first(mixed):
+    scaler = ColumnGroupScaler(encoder())
+    variances = scaler.fit_transform(mixed).var(axis=0)
+    shares = mixed["site"].value_counts(normalize=True).sort_index().to_numpy()
+    expected = shares * (1 - shares)
+    np.testing.assert_allclose(variances[:4], expected / expected.sum())
+    np.testing.assert_allclose(variances[4:8], 0.25)
+    missing = mixed["temp"].isna().mean()
+    assert variances[9] / variances[8] == pytest.approx(missing * (1 - missing))
+
+
+def test_without_a_transformer_it_standardizes_and_keeps_gaps(mixed):
+    numbers = mixed[["temp", "load"]]
+    scaler = ColumnGroupScaler().fit(numbers)
+    expected = StandardScaler().fit_transform(numbers)
+    np.testing.assert_allclose(scaler.transform(numbers), expected)
+    assert np.isnan(scaler.transform(numbers)).sum() == mixed["temp"].isna().sum()
+    np.testing.assert_allclose(scaler.inverse_transform(expected), numbers)
+    assert scaler.get_feature_names_out().tolist() == ["temp", "load"]
+    single = scaler.fit(numbers.astype("float32")).transform(numbers.astype("float32"))
+    assert single.dtype == np.float32
+
+
+def test_gaps_stay_gaps_behind_a_transformer(mixed):
+    keeps_gaps = make_column_transformer((OneHotEncoder(), ["site"]), ("passthrough", ["temp"]))
+    scaled = ColumnGroupScaler(keeps_gaps).fit_transform(mixed)
+    np.testing.assert_array_equal(np.isnan(scaled[:, -1]), mixed["temp"].isna())
+    assert np.nanvar(scaled[:, -1]) == pytest.approx(1)
+
+
+def test_columns_made_of_several_are_a_group(mixed):
+    rows = np.random.default_rng(0).normal(size=(50, 3)) * [1, 10, 100]
+    parts = make_column_transformer((PCA(2), [0, 1, 2]), remainder="drop")
+    scaler = ColumnGroupScaler(parts).fit(rows)
+    assert scaler.groups_.tolist() == [0, 0]
+    np.testing.assert_allclose(totals(scaler, scaler.transform(rows)), [2])
+    products = PolynomialFeatures(2, interaction_only=True, include_bias=False)
+    scaler = ColumnGroupScaler(products).fit(rows)
+    assert scaler.groups_.tolist() == [0, 1, 2, 3, 4, 5]
+    np.testing.assert_allclose(totals(scaler, scaler.transform(rows)), 1)
+
+
+def test_groups_may_be_given(mixed):
+    rows = np.random.default_rng(0).normal(size=(50, 4)) * [1, 10, 100, 1000]
+    scaler = ColumnGroupScaler(groups=["b", "b", "a", "b"]).fit(rows)
+    assert scaler.groups_.tolist() == [0, 0, 1, 0]
+    np.testing.assert_allclose(scaler.transform(rows).var(axis=0), [1 / 3, 1 / 3, 1, 1 / 3])
+    for groups in (["a"], [["a"] * 4], ["a"] * 5):
+        with pytest.raises(ValueError, match="one label for each of the 4 transformed columns"):
+            ColumnGroupScaler(groups=groups).fit(rows)
+    with pytest.raises(ValueError, match="'groups' parameter"):
+        ColumnGroupScaler(groups="all").fit(rows)
+
+
+def test_constant_and_empty_columns_are_only_moved():
+    rows = np.column_stack([np.full(9, 7.0), np.ones(9), np.arange(9.0)])
+    scaler = ColumnGroupScaler().fit(rows)
+    np.testing.assert_array_equal(scaler.transform(rows)[:, :2], 0)
+    np.testing.assert_array_equal(scaler.transform(rows + 2)[:, :2], 2)
+    rows[:, 0] = np.nan
+    assert np.isnan(ColumnGroupScaler().fit_transform(rows)[:, 0]).all()
+
+
+def test_the_way_back_through_an_encoder(mixed):
+    scaler = ColumnGroupScaler(OneHotEncoder()).fit(mixed[["site"]])
+    back = scaler.inverse_transform(scaler.transform(mixed[["site"]]))
+    assert back.ravel().tolist() == mixed["site"].to_list()
+    assert not hasattr(ColumnGroupScaler(encoder()), "inverse_transform")
+    for one, width in ((scaler, 4), (ColumnGroupScaler().fit(X), 4)):
+        with pytest.raises(ValueError, match=f"makes {width} features"):
+            one.inverse_transform(np.ones((2, 3)))
+
+
+def test_names_and_containers(mixed):
+    scaler = ColumnGroupScaler(
+        make_column_transformer(
+            (OneHotEncoder(), ["site"]),
+            ("passthrough", ["load"]),
+            verbose_feature_names_out=False,
+        )
+    ).set_output(transform="pandas")
+    scaled = scaler.fit_transform(mixed.set_axis(range(100, 300)))
+    names = ["site_Bern", "site_Oslo", "site_Turin", "site_Ulm", "load"]
+    assert scaled.columns.to_list() == names
+    assert scaled.index.to_list() == list(range(100, 300))
+    assert scaler.get_feature_names_out().tolist() == names
+    assert scaler.feature_names_in_.tolist() == mixed.columns.to_list()
+
+
+def test_text_left_over_is_named(mixed):
+    for scaler in (
+        ColumnGroupScaler(),
+        ColumnGroupScaler(FunctionTransformer(feature_names_out="one-to-one")),
+    ):
+        with pytest.raises(ValueError, match="these columns do not: 'site' .*'time' .*Table"):
+            scaler.fit(mixed)
+
+
+def test_it_is_cloned_pickled_and_searched(mixed):
+    scaler = ColumnGroupScaler(SimpleImputer()).fit(mixed[["temp", "load"]])
+    again = pickle.loads(pickle.dumps(scaler))
+    expected = scaler.transform(mixed[["temp", "load"]])
+    np.testing.assert_array_equal(again.transform(mixed[["temp", "load"]]), expected)
+    fresh = clone(scaler).set_params(transformer__strategy="median")
+    assert scaler.transformer.strategy == "mean"
+    assert not hasattr(scaler.transformer, "statistics_")
+    with pytest.raises(NotFittedError):
+        fresh.transform(mixed)
+
+
+def test_before_a_detector(mixed):
+    pipeline = make_pipeline(ColumnGroupScaler(encoder()), ReconstructionOutlierDetector(PCA(3)))
+    scores = pipeline.fit(mixed).score_samples(mixed)
+    assert scores.shape == (200,)
+    assert np.isfinite(scores).all()

@@ -1,11 +1,13 @@
 """Which features make up the errors of a few rows."""
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skae._meta.sentences import is_missing
 from skae._meta.unwrap import error_name as error_name_of
 from skae.displays._drawing import BLUE, given_axes, import_pyplot, text_color
 from skae.displays._rows import check_few_rows, checked_numbers
@@ -64,7 +66,7 @@ class ExplanationDisplay:
     >>> display.axes_[0].get_yticklabels()[0].get_text().split(" = ")[0]
     '70'
     >>> display.frame().columns.to_list()
-    ['row', 'feature', 'value', 'reconstruction', 'contribution', 'unusualness']
+    ['row', 'feature', 'value', 'reconstruction', 'contribution', 'unusualness', 'text']
     """
 
     def __init__(
@@ -252,7 +254,7 @@ class ExplanationDisplay:
         -------
         frame : pandas.DataFrame
             As :func:`skae.inspection.explain` returns it: one row per feature of a row, with the
-            columns row, feature, value, reconstruction, contribution and unusualness.
+            columns row, feature, value, reconstruction, contribution, unusualness and text.
         """
         return self.explanation.copy()
 
@@ -269,11 +271,15 @@ def _draw_bars(panel, row, kwargs):
     return bars
 
 
-def _named(names, between, numbers):
-    """Return names, followed by numbers if they are known."""
-    if numbers is None:
+def _named(names, between, values):
+    """Return names, followed by values if they are known."""
+    if values is None:
         return [str(name) for name in names]
     return [
-        str(name) if number != number else f"{name}{between}{number:.3g}"
-        for name, number in zip(names, numbers, strict=True)
+        str(name) if is_missing(value) else f"{name}{between}{_shown(value)}"
+        for name, value in zip(names, values, strict=True)
     ]
+
+
+def _shown(value):
+    return f"{value:.3g}" if isinstance(value, Real) else str(value)

@@ -4,6 +4,7 @@ import pytest
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.impute import SimpleImputer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skae import (
@@ -16,7 +17,7 @@ from skae import (
     ThresholdedOutlierDetector,
     WindowedOutlierDetector,
 )
-from skae.preprocessing import GlobalMinMaxScaler
+from skae.preprocessing import ColumnGroupScaler, GlobalMinMaxScaler
 
 pytestmark = [
     # The checks fit on noise and on a handful of rows, with nothing to learn.
@@ -61,6 +62,8 @@ ESTIMATORS = [
     WindowedOutlierDetector(IsolationForest(n_estimators=10, random_state=0), width=3),
     WindowedOutlierDetector(PCA_INSIDE, width=2, reduce="mean"),
     GlobalMinMaxScaler(),
+    ColumnGroupScaler(),
+    ColumnGroupScaler(SimpleImputer(add_indicator=True)),
 ]
 
 MINI_BATCHES = (
