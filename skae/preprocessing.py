@@ -49,6 +49,10 @@ class ColumnGroupScaler(DocumentationLinkMixin, TransformerMixin, BaseEstimator)
     groups : "auto" or array-like of shape (n_features_out,), default="auto"
         Which of the transformed columns belong together: one label for each. "auto" finds out
         which column of X each was made of.
+    keep_missing : bool, default=True
+        Whether a missing cell of X is missing in all columns made of its column, also where the
+        transformer has turned it into a category of its own or filled it. False leaves it to the
+        transformer.
 
     Attributes
     ----------
@@ -77,8 +81,9 @@ class ColumnGroupScaler(DocumentationLinkMixin, TransformerMixin, BaseEstimator)
     group too. Its total variance is the number of these source columns, or of the columns made of
     them if these are fewer.
 
-    Missing values are left out of means and variances, and stay missing. Sparse columns become
-    dense.
+    Missing values are left out of means and variances. skae's networks take them, and leave them
+    out of the error; as a category of its own, or told by an indicator, a missing value is as rare
+    as an outlier, and taken for one. Sparse columns become dense.
 
     Examples
     --------
@@ -98,11 +103,19 @@ class ColumnGroupScaler(DocumentationLinkMixin, TransformerMixin, BaseEstimator)
     _parameter_constraints: dict = {
         "transformer": [HasMethods(["fit", "transform"]), None],
         "groups": [StrOptions({"auto"}), "array-like"],
+        "keep_missing": ["boolean"],
     }
 
-    def __init__(self, transformer: Any = None, *, groups: ArrayLike | str = "auto"):
+    def __init__(
+        self,
+        transformer: Any = None,
+        *,
+        groups: ArrayLike | str = "auto",
+        keep_missing: bool = True,
+    ):
         self.transformer = transformer
         self.groups = groups
+        self.keep_missing = keep_missing
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
@@ -130,16 +143,15 @@ class ColumnGroupScaler(DocumentationLinkMixin, TransformerMixin, BaseEstimator)
         transformers, encoded = [], X
         if self.transformer is not None:
             transformers, encoded = _fitted(self.transformer, X, y)
-        encoded = _as_numbers(encoded)
+        depends = dependencies(transformers, sample_of(transformers, X))
+        is_traced = self.keep_missing and transformers
+        self._gaps_of = depends & (depends.sum(axis=0) == 1) if is_traced else None
+        encoded = self._with_gaps(_as_numbers(encoded), X)
+        groups = depends.T
         if not isinstance(self.groups, str):
-            sources = _checked_groups(self.groups, encoded.shape[1])[:, None]
-        elif transformers:
-            sources = dependencies(transformers, sample_of(transformers, X)).T
-        else:
-            sources = np.arange(encoded.shape[1])[:, None]
-        self.groups_, first = _numbered(sources)
-        n_sources = sources[first].sum(axis=1) if sources.dtype == bool else 1
-        totals = np.minimum(np.bincount(self.groups_), n_sources)
+            groups = _checked_groups(self.groups, encoded.shape[1])
+        self.groups_, first = _numbered(groups)
+        totals = np.minimum(np.bincount(self.groups_), groups[first].sum(axis=1))
         self.steps_ = [*transformers, _fitted_scaler(encoded, self.groups_, totals)]
         return self
 
@@ -158,7 +170,8 @@ class ColumnGroupScaler(DocumentationLinkMixin, TransformerMixin, BaseEstimator)
         check_is_fitted(self)
         X = self._checked(X, reset=False)
         *transformers, scaler = self.steps_
-        return scaler.transform(_as_numbers(transformed(transformers, X)))
+        encoded = _as_numbers(transformed(transformers, X))
+        return scaler.transform(self._with_gaps(encoded, X))
 
     @available_if(_is_invertible)
     def inverse_transform(self, X: ArrayLike) -> np.ndarray:
@@ -200,6 +213,14 @@ class ColumnGroupScaler(DocumentationLinkMixin, TransformerMixin, BaseEstimator)
             return OneToOneFeatureMixin.get_feature_names_out(self, input_features)
         return transformer.get_feature_names_out(input_features)
 
+    def _with_gaps(self, encoded, X):
+        if self._gaps_of is None:
+            return encoded
+        import pandas as pd
+
+        gaps = pd.isna(X if hasattr(X, "iloc") else np.asarray(X, dtype=object))
+        return np.where(np.asarray(gaps) @ self._gaps_of, np.nan, encoded)
+
     def _checked(self, X, reset):
         if self.transformer is None:
             types = [np.float64, np.float32]
@@ -240,11 +261,11 @@ def _checked_groups(groups, n_columns):
             f"groups must have one label for each of the {n_columns} transformed columns; got "
             f"shape {groups.shape}."
         )
-    return np.unique(groups, return_inverse=True)[1]
+    return groups[:, None] == np.unique(groups)
 
 
 def _numbered(sources):
-    """Return the number of each row's group, by first appearance, and where each group begins."""
+    """Return numbers of rows, the same for equal ones, and where each number appears first."""
     _, first, groups = np.unique(sources, axis=0, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[groups.ravel()], np.sort(first)
 

@@ -22,7 +22,14 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
-from skae.datasets import _ecg5000, _heartbeats, fetch_ecg5000, make_ecg_strip, make_heartbeats
+from skae.datasets import (
+    _ecg5000,
+    _heartbeats,
+    fetch_ecg5000,
+    make_ecg_strip,
+    make_heartbeats,
+    make_sensor_table,
+)
 
 FIRST_ROW = [-0.11252183, -2.8272038, -3.7738969, -4.3497511, -4.376041]
 
@@ -820,3 +827,53 @@ class TestStrip:
     def test_not_one_sample(self):
         with pytest.raises(ValueError, match="duration=0.001 is less than one sample"):
             make_ecg_strip(0.001)
+
+
+class TestSensorTable:
+    def test_what_it_looks_like(self):
+        X, y, broken = make_sensor_table(2000, random_state=0)
+        assert X.shape == (2000, 12)
+        assert np.sum(y == -1) == 40
+        assert_array_equal(broken != "", y == -1)
+        assert set(broken) - {""} <= set(X.columns[1:])
+        assert X["time"].is_monotonic_increasing
+        assert not X["time"].isna().any()
+        assert 0.02 < X.isna().to_numpy()[:, 1:].mean() < 0.04
+        assert X["site"].nunique() == 4
+        assert X["product"].nunique() == 3
+        numbers = X.drop(columns=["time", "site", "product"])
+        assert (numbers.dtypes == "float64").all()
+
+    def test_one_value_of_an_abnormal_row_is_wrong(self):
+        params = {"n_samples": 500, "missing_share": 0.0, "random_state": 0}
+        right, _, _ = make_sensor_table(anomaly_share=0.0, **params)
+        wrong, _, broken = make_sensor_table(anomaly_share=0.2, **params)
+        changed = (right != wrong).to_numpy()
+        assert_array_equal(changed, broken[:, None] == np.asarray(right.columns))
+        assert changed.sum() == 100
+        for name in right.columns[3:]:
+            rows = broken == name
+            assert np.all(np.abs(right[name] - wrong[name])[rows] > 0.9 * right[name].std())
+            assert wrong[name].max() <= right[name].max()
+
+    def test_the_broken_cell_is_there(self):
+        X, _, broken = make_sensor_table(500, anomaly_share=1.0, missing_share=0.5, random_state=0)
+        assert not X.isna().to_numpy()[broken[:, None] == np.asarray(X.columns)].any()
+
+    def test_the_seed_decides(self):
+        first, again, other = (make_sensor_table(50, random_state=seed)[0] for seed in (0, 0, 1))
+        assert first.equals(again)
+        assert not first.equals(other)
+
+    @pytest.mark.parametrize(
+        "params",
+        [
+            {"n_samples": 0},
+            {"anomaly_share": 1.5},
+            {"missing_share": 1.0},
+            {"random_state": "x"},
+        ],
+    )
+    def test_parameters(self, params):
+        with pytest.raises(ValueError, match=f"'{next(iter(params))}' parameter"):
+            make_sensor_table(**params)

@@ -257,7 +257,7 @@ def totals(scaler, scaled):
 
 
 def test_each_source_column_has_the_same_total_variance(mixed):
-    scaler = ColumnGroupScaler(encoder())
+    scaler = ColumnGroupScaler(encoder(), keep_missing=False)
     scaled = scaler.fit_transform(mixed)
     assert scaler.groups_.tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 3]
     np.testing.assert_allclose(totals(scaler, scaled), 1)
@@ -266,7 +266,7 @@ def test_each_source_column_has_the_same_total_variance(mixed):
 
 
 def test_zeros_and_ones_stay_in_proportion_and_others_are_standardized_first(mixed):
-    scaler = ColumnGroupScaler(encoder())
+    scaler = ColumnGroupScaler(encoder(), keep_missing=False)
     variances = scaler.fit_transform(mixed).var(axis=0)
     shares = mixed["site"].value_counts(normalize=True).sort_index().to_numpy()
     expected = shares * (1 - shares)
@@ -288,11 +288,20 @@ def test_without_a_transformer_it_standardizes_and_keeps_gaps(mixed):
     assert single.dtype == np.float32
 
 
-def test_gaps_stay_gaps_behind_a_transformer(mixed):
-    keeps_gaps = make_column_transformer((OneHotEncoder(), ["site"]), ("passthrough", ["temp"]))
-    scaled = ColumnGroupScaler(keeps_gaps).fit_transform(mixed)
-    np.testing.assert_array_equal(np.isnan(scaled[:, -1]), mixed["temp"].isna())
-    assert np.nanvar(scaled[:, -1]) == pytest.approx(1)
+def test_a_missing_cell_is_missing_in_all_columns_made_of_it(mixed):
+    table = mixed.copy()
+    table.loc[[0, 7], "site"] = None
+    scaler = ColumnGroupScaler(encoder())
+    scaled = scaler.fit_transform(table)
+    is_missing = table.isna().to_numpy()[:, scaler.groups_]
+    assert scaler.groups_.tolist() == [0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 3]  # None is a category
+    np.testing.assert_array_equal(np.isnan(scaled), is_missing)
+    np.testing.assert_allclose(totals(scaler, scaled), 1)
+    np.testing.assert_array_equal(scaler.transform(table[:5]), scaled[:5])
+    left_to_it = ColumnGroupScaler(encoder(), keep_missing=False).fit_transform(table)
+    assert not np.isnan(left_to_it).any()
+    some = ColumnGroupScaler(PCA(1)).fit(X).transform(X)  # of combined columns none is missing
+    assert not np.isnan(some).any()
 
 
 def test_columns_made_of_several_are_a_group(mixed):
@@ -376,7 +385,9 @@ def test_it_is_cloned_pickled_and_searched(mixed):
 
 
 def test_before_a_detector(mixed):
-    pipeline = make_pipeline(ColumnGroupScaler(encoder()), ReconstructionOutlierDetector(PCA(3)))
+    pipeline = make_pipeline(
+        ColumnGroupScaler(encoder(), keep_missing=False), ReconstructionOutlierDetector(PCA(3))
+    )
     scores = pipeline.fit(mixed).score_samples(mixed)
     assert scores.shape == (200,)
     assert np.isfinite(scores).all()

@@ -63,7 +63,7 @@ ESTIMATORS = [
     WindowedOutlierDetector(PCA_INSIDE, width=2, reduce="mean"),
     GlobalMinMaxScaler(),
     ColumnGroupScaler(),
-    ColumnGroupScaler(SimpleImputer(add_indicator=True)),
+    ColumnGroupScaler(SimpleImputer(add_indicator=True), keep_missing=False),
 ]
 
 MINI_BATCHES = (
