@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import binomtest
+from scipy.stats import binom, binomtest
 from sklearn import config_context
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
@@ -19,7 +19,7 @@ from skae._meta.source_columns import source_columns
 from skae._meta.steps import transformed
 from skae._meta.unwrap import fitted_offset
 from skae._sklearn_compat import Interval, validate_parameter_constraints
-from skae.thresholds import SHORT_NAMES, as_rule, needs_labels
+from skae.thresholds import SHORT_NAMES, Quantile, as_rule, needs_labels
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -248,6 +248,12 @@ def threshold_report(
         - With y, `precision` (the share of outliers among the alarms), `recall` (of alarms among
           the outliers) and `fpr` (of alarms among the inliers), each with the ends `_low` and
           `_high` of an exact (Clopper-Pearson [1]_) interval; NaN for a share of nothing.
+        - With y, for rules with a budget of false alarms (`Quantile`, `FalsePositiveRate`,
+          `PeaksOverThreshold`), `recall_worst` and `recall_best`: the recall at the ends of the
+          confidence interval of the threshold with exactly this budget. The interval lies between
+          two errors of normal rows, whatever their distribution [2]_. The fewer normal rows lie
+          above the threshold, the further apart they are; if even their largest error may be too
+          low, `recall_worst` is 0.
         - With `X_train`, `threshold_train`, the rule's threshold from the training errors, and
           `ratio`, the threshold over that; NaN for rules that learn from labels, and if
           `threshold_train` is not positive. `report.attrs["error_ratio"]` is the mean error of the
@@ -278,6 +284,8 @@ def threshold_report(
     ----------
     .. [1] Clopper and Pearson (1934). The use of confidence or fiducial limits illustrated in the
            case of the binomial. Biometrika 26(4).
+    .. [2] Scheffé and Tukey (1945). Non-parametric estimation. I. Validation of order statistics.
+           Annals of Mathematical Statistics 16(2).
 
     Examples
     --------
@@ -312,6 +320,8 @@ def threshold_report(
         records["fitted"] = {"threshold": -offset, "note": ""}
     for name, rule in _named_rules(rules, is_outlier).items():
         record = _thresholds(rule, errors, normal_errors, is_outlier, train_errors)
+        if is_outlier is not None and not record["note"]:
+            record |= _recall_band(_budget(rule), errors, is_outlier, confidence)
         records[name if name not in records else f"{name} (rule)"] = record
     for record in records.values():
         if not record["note"]:
@@ -402,6 +412,25 @@ def _share(name, count, of, confidence):
     return {name: count / of, f"{name}_low": interval.low, f"{name}_high": interval.high}
 
 
+def _budget(rule):
+    """Return the share of normal rows that a rule is to flag, None if it has no such aim."""
+    budget = 1 - rule.q if isinstance(rule, Quantile) else getattr(rule, "rate", None)
+    return budget if isinstance(budget, Real) and 0 < budget < 1 else None
+
+
+def _recall_band(budget, errors, is_outlier, confidence):
+    """Return the recall at the ends of the interval of the threshold that keeps a budget."""
+    if budget is None or not is_outlier.any():
+        return {}
+    normal = np.sort(errors[~is_outlier])[::-1]
+    # How many of them lie above the threshold that this share of all normal rows exceeds.
+    fewest, most = (int(count) for count in binom.interval(confidence, len(normal), budget))
+    ends = [np.inf, *normal, -np.inf]
+    found = errors[is_outlier]
+    worst, best = (np.mean(found > end) for end in (ends[fewest], ends[most + 1]))
+    return {"recall_worst": worst, "recall_best": best}
+
+
 def _report(records, with_labels, with_train):
     import pandas as pd
 
@@ -409,6 +438,7 @@ def _report(records, with_labels, with_train):
     if with_labels:
         shares = ("precision", "recall", "fpr")
         columns += [name + end for name in shares for end in ("", "_low", "_high")]
+        columns += ["recall_worst", "recall_best"]
     if with_train:
         columns += ["threshold_train", "ratio"]
     table = [[record.get(column, np.nan) for column in columns] for record in records.values()]

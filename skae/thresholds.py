@@ -15,9 +15,9 @@ else a little above the error, by about 5e-7 of it.
 """
 
 from abc import abstractmethod
-from math import ceil, log1p
+from math import ceil, isfinite, log1p
 from numbers import Real
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -321,6 +321,45 @@ class FalsePositiveRate(ThresholdRule):
     def __init__(self, rate: float = 0.05, confidence: float | None = 0.95):
         self.rate = rate
         self.confidence = confidence
+
+    @classmethod
+    def from_budget(cls, alarms: float, rows: float, *, confidence: float | None = 0.95) -> Self:
+        """Return the rule for so many false alarms among so many rows, such as those of a day.
+
+        Parameters
+        ----------
+        alarms : float
+            How many normal rows may be flagged, on average over days. May be less than 1: 0.2 is
+            one in five days.
+        rows : float
+            Among how many normal rows: more than `alarms`.
+        confidence : float or None, default=0.95
+            As the parameter of the class. A tight budget takes many errors to keep it with
+            confidence: about three times `rows` for one alarm.
+
+        Returns
+        -------
+        rule : FalsePositiveRate
+            With the rate `alarms / rows`.
+
+        Raises
+        ------
+        ValueError
+            If `alarms` is not above zero and below `rows`.
+
+        Examples
+        --------
+        >>> from skae.thresholds import FalsePositiveRate
+        >>> FalsePositiveRate.from_budget(alarms=5, rows=2_000, confidence=None)
+        FalsePositiveRate(confidence=None, rate=0.0025)
+        """
+        is_number = all(isinstance(n, Real) and not isinstance(n, bool) for n in (alarms, rows))
+        if not (is_number and 0 < alarms < rows and isfinite(rows)):
+            raise ValueError(
+                "A budget is a number of alarms above 0 and a larger number of rows; got "
+                f"alarms={alarms!r} and rows={rows!r}."
+            )
+        return cls(float(alarms / rows), confidence)
 
     @property
     def min_errors(self) -> int:

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import beta
+from scipy.stats import beta, binom
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
@@ -28,7 +28,15 @@ from skae._detectors.calibration import drawn
 from skae._meta.unwrap import fitted_offset
 from skae.datasets import make_heartbeats
 from skae.inspection import explain, threshold_report
-from skae.thresholds import SHORT_NAMES, FBeta, MeanStd, Quantile, Youden
+from skae.thresholds import (
+    SHORT_NAMES,
+    FalsePositiveRate,
+    FBeta,
+    MeanStd,
+    PeaksOverThreshold,
+    Quantile,
+    Youden,
+)
 
 # Some detectors here are hardly trained.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -79,6 +87,17 @@ class Constant(OutlierMixin, BaseEstimator):
 
     def score_samples(self, X):
         return np.full(len(X), self.score)
+
+
+class Given(OutlierMixin, BaseEstimator):
+    """A detector whose errors are the only feature."""
+
+    def fit(self, X, y=None):
+        self.fitted_ = True
+        return self
+
+    def score_samples(self, X):
+        return -X[:, 0]
 
 
 # --- explain -----------------------------------------------------------------------------------
@@ -554,6 +573,40 @@ def test_intervals_are_exact(fitted, labeled):
         assert report.loc["fitted", "recall_high"] == pytest.approx(
             beta.ppf(1 - tail, count + 1, of - count)
         )
+
+
+def test_the_band_of_recall_holds_the_recall_of_the_exact_threshold():
+    """Errors of normal rows are uniform: the threshold with a budget of b is 1 - b."""
+    random = np.random.default_rng(0)
+    budgets = {
+        name: FalsePositiveRate(rate, None) for name, rate in (("tight", 0.01), ("wide", 0.1))
+    }
+    y = np.repeat([1, -1], [300, 100])
+    is_held, widths = [], []
+    for _ in range(200):
+        errors = np.r_[random.random(300), random.random(100) + 0.5]
+        report = threshold_report(Given().fit(errors[:, None]), errors[:, None], y, rules=budgets)
+        for name, rate in (("tight", 0.01), ("wide", 0.1)):
+            worst, best = report.loc[name, ["recall_worst", "recall_best"]]
+            assert worst <= report.loc[name, "recall"] <= best
+            is_held.append(worst <= np.mean(errors[y == -1] > 1 - rate) <= best)
+            widths.append(best - worst)
+    assert np.mean(is_held) >= 0.95
+    assert report["recall_worst"].isna().to_list() == [False, False]
+    exact = np.sort(errors[y == 1])[::-1]
+    fewest, most = binom.interval(0.95, 300, 0.1)
+    assert report.loc["wide", "recall_worst"] == np.mean(errors[y == -1] > exact[int(fewest) - 1])
+    assert report.loc["wide", "recall_best"] == np.mean(errors[y == -1] > exact[int(most)])
+
+
+def test_where_the_largest_error_may_be_too_low_the_worst_recall_is_zero(fitted, labeled):
+    X, y = labeled
+    rules = [FalsePositiveRate(0.001, None), PeaksOverThreshold(0.05), Quantile(1.0), MeanStd()]
+    band = threshold_report(fitted, X, y, rules=rules)[["recall_worst", "recall_best"]]
+    assert band.iloc[1, 0] == 0 < band.iloc[1, 1]
+    assert band.iloc[2].between(0.01, 1).all()
+    assert band.iloc[[0, 3, 4]].isna().all(axis=None)  # no budget, or none at all
+    assert "recall_worst" not in threshold_report(fitted, X, rules=rules)
 
 
 def test_shares_of_nothing_are_nan(fitted, labeled):

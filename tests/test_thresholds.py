@@ -54,6 +54,37 @@ HAIR = 4 * float(np.finfo(np.float32).eps)
 SKEWED = np.random.default_rng(0).gamma(2.0, size=1000)
 
 
+def test_a_budget_of_alarms_is_a_rate():
+    rule = FalsePositiveRate.from_budget(5, 2000)
+    assert rule.get_params() == {"rate": 0.0025, "confidence": 0.95}
+    rule = FalsePositiveRate.from_budget(np.float64(0.2), np.int64(100), confidence=None)
+    assert rule.get_params() == {"rate": 0.002, "confidence": None}
+    errors = np.random.default_rng(0).random(9999)
+    once = FalsePositiveRate.from_budget(1, 100, confidence=None).threshold(errors)
+    assert np.sum(errors > once) == 99
+    strict = FalsePositiveRate.from_budget(1, 100).threshold(errors)
+    assert once < strict
+
+
+@pytest.mark.parametrize(
+    ("alarms", "rows"),
+    [
+        (0, 10),
+        (-1, 10),
+        (10, 10),
+        (11, 10),
+        ("1", 10),
+        (1, None),
+        (True, 10),
+        (1, np.inf),
+        (np.nan, 9),
+    ],
+)
+def test_a_budget_that_is_none(alarms, rows):
+    with pytest.raises(ValueError, match="a number of alarms above 0 and a larger number of rows"):
+        FalsePositiveRate.from_budget(alarms, rows)
+
+
 @pytest.mark.parametrize(
     ("rule", "expected"),
     [
