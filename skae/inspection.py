@@ -415,7 +415,7 @@ def _share(name, count, of, confidence):
 def _budget(rule):
     """Return the share of normal rows that a rule is to flag, None if it has no such aim."""
     budget = 1 - rule.q if isinstance(rule, Quantile) else getattr(rule, "rate", None)
-    return budget if isinstance(budget, Real) and 0 < budget < 1 else None
+    return budget if isinstance(budget, Real) and 0 < float(budget) < 1 else None
 
 
 def _recall_band(budget, errors, is_outlier, confidence):

@@ -25,6 +25,7 @@ from skae import (
     WindowedOutlierDetector,
 )
 from skae.inspection import explain
+from skae.preprocessing import ColumnGroupScaler
 from skae.thresholds import FixedThreshold
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -167,7 +168,7 @@ class TestNoTable:
         encoder = ColumnTransformer(
             [("city", OneHotEncoder(handle_unknown="ignore"), ["city"])], remainder="passthrough"
         )
-        advised = make_pipeline(encoder, StandardScaler(with_mean=False), pca())
+        advised = make_pipeline(ColumnGroupScaler(encoder), pca())
         assert np.isfinite(advised.fit(table).score_samples(table)).all()
 
 

@@ -22,7 +22,7 @@ from skae import (
     WindowedOutlierDetector,
     thresholds,
 )
-from skae.preprocessing import GlobalMinMaxScaler
+from skae.preprocessing import ColumnGroupScaler, GlobalMinMaxScaler
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -67,6 +67,7 @@ DETECTORS = {
     "regressor": lambda: ReconstructionOutlierDetector(Ridge()),
     "network": lambda: ReconstructionOutlierDetector(own_network((6,))),
     "pipeline": lambda: make_pipeline(GlobalMinMaxScaler(), single()),
+    "column groups": lambda: make_pipeline(ColumnGroupScaler(StandardScaler()), single()),
     "inliers": lambda: FitOnInliers(make_pipeline(StandardScaler(), single())),
     "thresholded": lambda: ThresholdedOutlierDetector(single(), "youden"),
     "averaged": lambda: AveragedOutlierDetector([("ae", single()), ("pca", pca())]),

@@ -348,9 +348,10 @@ def _check_columns(X):
     if unfit:
         raise ValueError(
             f"X must hold numbers, but these columns do not: {_few(unfit)}. Encode them before the "
-            "detector in a pipeline: skrub's TableVectorizer() does it for text, categories and "
-            "dates; or give make_column_transformer((OneHotEncoder(handle_unknown='ignore'), "
-            "[...]), remainder='passthrough'), then StandardScaler(with_mean=False)."
+            "detector in a pipeline: skae.preprocessing.ColumnGroupScaler(TableVectorizer()), with "
+            "skrub's TableVectorizer, does it for text, categories and dates, and scales all "
+            "columns alike; without skrub give ColumnGroupScaler(make_column_transformer(("
+            "OneHotEncoder(handle_unknown='ignore'), [...]), remainder='passthrough'))."
         )
 
 

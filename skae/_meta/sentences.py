@@ -37,8 +37,9 @@ def written(value, other):
         return f"{number:.{_DIGITS}g}"
     if number.is_integer():
         return f"{number:.0f}"
-    compared = float(other) if isinstance(other, Real) and isfinite(other) else 0.0
-    difference = abs(number - compared) or abs(number)
+    difference = abs(number)
+    if isinstance(other, Real) and isfinite(other):
+        difference = abs(number - float(other)) or difference
     decimals = _DIGITS - 1 - floor(log10(difference))
     if decimals > 2 * _DIGITS:
         return f"{number:.{_DIGITS}g}"

@@ -117,13 +117,15 @@ def _names(transforms, detector, X, columns):
 
 
 def _combined(transforms, detector, features):
-    names = getattr(detector, "feature_names_in_", None)
-    names = _names_behind(transforms) if names is None else names
+    names = names_behind(transforms, detector)
     return features.tolist() if names is None else [names[feature] for feature in features]
 
 
-def _names_behind(transforms):
-    names = None
+def names_behind(transforms, detector):
+    """Return the names of the features as a detector sees them, None where they have no names."""
+    names = getattr(detector, "feature_names_in_", None)
+    if names is not None:
+        return names
     for transform in transforms:
         try:
             names = transform.get_feature_names_out(names)

@@ -143,7 +143,9 @@ def _dependencies(transform, rows):
 
 
 def _branches_of_column_transformer(transform, rows):
-    n_inputs, names = n_columns(rows), list(getattr(transform, "feature_names_in_", ()))
+    # Of a table, columns are chosen by name, also if it has more of them or in another order.
+    names = list(getattr(rows, "columns", getattr(transform, "feature_names_in_", ())))
+    n_inputs = n_columns(rows)
     everywhere = np.arange(n_columns(outputs_of(transform, rows)))
     branches = []
     for name, inner, columns in transform.transformers_:
@@ -223,15 +225,16 @@ def _by_trial(transform, rows, n_outputs):
     outputs = as_numbers(outputs_of(transform, rows))
     if n_inputs == n_outputs and is_feature_wise(transform, rows):
         return np.eye(n_inputs, dtype=bool)
-    depends = np.ones((n_inputs, n_outputs), dtype=bool)
+    depends = np.zeros((n_inputs, n_outputs), dtype=bool)
     if n_inputs > _MAX_TRIED:
-        return depends
+        return np.ones_like(depends)
     for position in range(n_inputs):
-        changed = [
-            _differs(outputs, as_numbers(outputs_of(transform, others)))
-            for others in _with_other_values(rows, position)
-        ]
-        depends[position] = np.any(changed, axis=0)
+        for others in _with_other_values(rows, position):
+            try:
+                changed = _differs(outputs, as_numbers(outputs_of(transform, others)))
+            except Exception:  # anybody's transformer may refuse by any error
+                return np.ones_like(depends)
+            depends[position] |= changed
     # What nothing has changed may depend on anything.
     depends[:, ~depends.any(axis=0)] = True
     return depends

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _REQUIRED_COLUMNS = ["row", "feature", "contribution"]
 _INCHES_PER_BAR = 0.35
+_MAX_WRITTEN_OUT = 1e7  # beyond, a power of ten is easier to read
 _INCHES_PER_PANEL = 0.8
 
 
@@ -282,4 +283,7 @@ def _named(names, between, values):
 
 
 def _shown(value):
-    return f"{value:.3g}" if isinstance(value, Real) else str(value)
+    if not isinstance(value, Real):
+        return str(value)
+    number = float(value)
+    return f"{number:.0f}" if 1000 <= abs(number) < _MAX_WRITTEN_OUT else f"{number:.3g}"

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skae._labels import inlier_mask
 from skae._meta.delegation import split_pipeline
+from skae._meta.source_columns import names_behind
 from skae._meta.steps import original_units, transformed
 from skae._meta.unwrap import error_name
 from skae._sklearn_compat import check_array, column_or_1d
@@ -189,6 +190,7 @@ class ReconstructionDisplay:
             _, X_nearest, _ = original_units(transforms, inputs, detector.nearest_known(inputs))
         if value_name == "auto":
             value_name = "value" if is_inverted else _TRANSFORMED_VALUE
+        names = getattr(X, "columns", None) if is_inverted else names_behind(transforms, detector)
         display = cls(
             X=original,
             X_reconstructed=reconstruction,
@@ -196,7 +198,7 @@ class ReconstructionDisplay:
             errors=-estimator.score_samples(X),
             is_inlier=estimator.predict(X) == 1,
             row_names=_row_names(X),
-            feature_names=getattr(X, "columns", None) if is_inverted else None,
+            feature_names=names,
             value_name=value_name,
             error_name=error_name(estimator).removeprefix("reconstruction "),
         )

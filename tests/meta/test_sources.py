@@ -156,6 +156,31 @@ def test_sources_of_mixed_columns(encoder, expected, n_rows, table):
     assert [np.flatnonzero(of_feature).tolist() for of_feature in depends.T] == expected
 
 
+def test_a_table_may_have_more_columns_in_another_order(table):
+    encoder = make_column_transformer((one_hot(), ["site"]), (MinMaxScaler(), ["load", "temp"]))
+    encoder.fit(table)
+    other = table.assign(label=1)[["label", "load", "site", "on", "temp", "time"]]
+    depends = dependencies([encoder], sample_of([encoder], other))
+    assert [np.flatnonzero(of_feature).tolist() for of_feature in depends.T] == [
+        [2], [2], [2], [1], [4]
+    ]  # fmt: skip
+    _, load, site, *_ = back(encoder, other)
+    np.testing.assert_allclose(load, table["load"])
+    assert site.tolist() == table["site"].to_list()
+
+
+def test_what_refuses_to_be_tried_may_depend_on_anything():
+    def only_ascending(X):
+        if (np.diff(X[:, 0]) < 0).any():
+            raise RuntimeError
+        return X[:, :1]
+
+    X = np.arange(20).reshape(10, 2)
+    assert of_each(FunctionTransformer(only_ascending), X) == [[0, 1]]
+    wide = np.random.default_rng(0).random((3, 501))
+    assert of_each(FunctionTransformer(lambda X: X[:, :2]), wide) == [list(range(501))] * 2
+
+
 @pytest.mark.parametrize(
     "transform",
     [
