@@ -146,8 +146,9 @@ def explain(
         }
         | found
     )
-    facts = (explanation.pop(name) if name == "share" else explanation[name] for name in _FACTS)
-    return explanation.assign(text=[sentence(*one) for one in zip(*facts, strict=True)])
+    facts = (explanation[name].tolist() for name in _FACTS)
+    text = [sentence(*one) for one in zip(*facts, strict=True)]
+    return explanation.drop(columns="share").assign(text=text)
 
 
 def _row_labels(X, n_rows) -> Any:

@@ -229,6 +229,20 @@ class TestTableVectorizer:
         expected = together[together["row"] == 1].reset_index(drop=True)
         pd.testing.assert_frame_equal(alone, expected)
 
+    def test_others_of_skrub_before_it(self, vectorizer, table):
+        skrub = pytest.importorskip("skrub")
+        parts = skrub.ApplyToCols(skrub.DatetimeEncoder(), cols=["time"])
+        dropped = skrub.DropCols(["air_hPa"])
+        detector = make_pipeline(
+            ColumnGroupScaler(make_pipeline(dropped, parts, vectorizer)), pca()
+        )
+        rows = table.dropna()
+        detector.fit(rows)
+        found = explain(detector, rows[3:4], top=None).set_index("feature")
+        assert set(found.index) == set(table.columns) - {"air_hPa"}
+        assert found.index[found["reconstruction"].isna()].to_list() == ["time"]
+        assert found["contribution"].sum() == pytest.approx(-detector.score_samples(rows[3:4])[0])
+
     def test_each_column_has_the_same_variance(self, vectorizer, table):
         scaler = ColumnGroupScaler(vectorizer).fit(table)
         variances = pd.Series(np.nanvar(scaler.transform(table), axis=0))

@@ -9,8 +9,10 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder
 
 from skae._meta.sources import (
+    are_equal,
     as_numbers,
     branches_of,
+    column_of,
     dependencies,
     n_columns,
     outputs_of,
@@ -60,8 +62,10 @@ def _taken_back(transform, rows, features):
         return _nearest_category(transform, features)
     outputs = outputs_of(transform, rows)
     depends = dependencies([transform], rows)
-    inverted = _inverted(transform, rows, outputs, features, depends)
-    return _first(inverted, _unchanged(rows, outputs, features, depends))
+    columns = _inverted(transform, rows, outputs, features, depends)
+    if all(column is not None for column in columns):
+        return columns
+    return _first(columns, _unchanged(rows, outputs, features, depends))
 
 
 def _through_branches(branches, rows, outputs, features):
@@ -103,7 +107,7 @@ def _inverted(transform, rows, outputs, features, depends):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # only a trial, of rows that have lost their names
             back = _as_array(transform.inverse_transform(seen))
-            if not _are_equal(seen, outputs_of(transform, back)):
+            if _differ(seen, outputs_of(transform, back)):
                 return columns
             found = _as_array(transform.inverse_transform(np.stack(filled, axis=1)))
     except Exception:  # anybody's transformer may refuse by any error
@@ -112,10 +116,9 @@ def _inverted(transform, rows, outputs, features, depends):
         return columns
     # Its inverse is the identity unless another is given.
     is_doubtful = isinstance(transform, FunctionTransformer)
-    before = as_numbers(rows)
     for position, of_column in enumerate(depends):
         is_known = all(features[output] is not None for output in np.flatnonzero(of_column))
-        is_back = not is_doubtful or _mostly_equal(before[:, position], back[:, position])
+        is_back = not is_doubtful or _mostly_equal(column_of(rows, position), back[:, position])
         if is_known and is_back:
             columns[position] = found[:, position]
     return columns
@@ -125,9 +128,17 @@ def _as_array(table):
     return table.toarray() if issparse(table) else np.asarray(table)
 
 
+def _differ(outputs, others):
+    """Tell whether tables differ anywhere."""
+    columns = range(n_columns(outputs))
+    return np.shape(outputs) != np.shape(others) or not all(
+        are_equal(column_of(outputs, i), column_of(others, i), tolerance=1e-3) for i in columns
+    )
+
+
 def _mostly_equal(values, others):
     """Tell whether most values are equal, as where the others were clipped."""
-    others = as_numbers(others)
+    values, others = as_numbers(values), as_numbers(others)
     if values.dtype.kind != others.dtype.kind:
         return False
     if values.dtype.kind == "f":
@@ -142,24 +153,12 @@ def _unchanged(rows, outputs, features, depends):
     columns = [None] * len(depends)
     for position, output in zip(*np.nonzero(depends), strict=True):
         if columns[position] is None and depends[:, output].sum() == 1:
-            before, after = (
-                np.asarray(_safe_indexing(table, [one], axis=1))[:, 0]
-                for table, one in ((rows, position), (outputs, output))
-            )
+            before, after = column_of(rows, position), column_of(outputs, output)
             is_there = ~pd.isna(before)
-            if is_there.any() and _are_equal(before[is_there], after[is_there]):
+            is_same = are_equal(before[is_there], after[is_there], tolerance=1e-3)
+            if is_there.any() and is_same:
                 columns[position] = features[output]
     return columns
-
-
-def _are_equal(values, others):
-    values, others = (as_numbers(one) for one in (values, others))
-    if values.shape != others.shape or values.dtype.kind != others.dtype.kind:
-        return False
-    if values.dtype.kind != "f":
-        return bool(np.all(values == others))
-    scale = 1e-6 + np.max(np.abs(values), initial=0, where=np.isfinite(values))
-    return np.allclose(values, others, rtol=0, atol=1e-3 * scale, equal_nan=True)
 
 
 def _most_likely(transform, features):

@@ -20,30 +20,38 @@ def sentence(name, value, expected, share):
     share : float
         Of the error of the row; NaN if it is not known.
     """
-    text = f"{name} is {'missing' if is_missing(value) else written(value, expected)}"
-    if isinstance(value, str) and value == expected:
+    text = f"{name} is missing" if is_missing(value) else f"{name} is {_written(value, expected)}"
+    if is_missing(expected):
+        pass
+    elif isinstance(value, str) and value == expected:
         text += ", as expected"
-    elif not is_missing(expected):
-        text += f", expected {written(expected, value)}"
+    else:
+        text += f", expected {_written(expected, value)}"
     return f"{text}: {100 * share:.0f} % of the alarm" if isfinite(share) else text
 
 
-def written(value, other):
+def _written(value, other):
     """Return a value in words: a number with three digits of its difference to another."""
-    if not isinstance(value, Real) or isinstance(value, bool):
+    if not _is_number(value):
         return str(value)
-    number = float(value)
-    if not isfinite(number) or abs(number) >= _MAX_WRITTEN_OUT:
-        return f"{number:.{_DIGITS}g}"
-    if number.is_integer():
-        return f"{number:.0f}"
-    difference = abs(number)
-    if isinstance(other, Real) and isfinite(other):
-        difference = abs(number - float(other)) or difference
+    size = abs(value)
+    if not size < _MAX_WRITTEN_OUT:
+        return f"{value:.{_DIGITS}g}"
+    if value == int(value):
+        return f"{value:.0f}"
+    difference = size
+    if _is_number(other) and isfinite(other):
+        difference = abs(value - other) or size
     decimals = _DIGITS - 1 - floor(log10(difference))
     if decimals > 2 * _DIGITS:
-        return f"{number:.{_DIGITS}g}"
-    return f"{number:.{max(decimals, 0)}f}"
+        return f"{value:.{_DIGITS}g}"
+    return f"{value:.{max(decimals, 0)}f}"
+
+
+def _is_number(value):
+    # The check of the class costs more than the sentence; what is not a float is rare.
+    is_float = type(value) is float
+    return is_float or (isinstance(value, Real) and not isinstance(value, bool))
 
 
 def is_missing(value):

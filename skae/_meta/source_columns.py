@@ -63,7 +63,7 @@ def source_columns(transforms, detector, X, inputs, reconstruction):
     combined = np.flatnonzero(~is_alone)
     found = _taken_back(transforms, rows, reconstruction, features)
     nothing = np.full(len(inputs), np.nan)
-    values = [column_of(X, column) for column in features]
+    values = [_values_of(X, column) for column in features]
     expected = [nothing if found[column] is None else found[column] for column in features]
     return SourceColumns(
         [*_names(transforms, detector, X, features), *_combined(transforms, detector, combined)],
@@ -86,7 +86,7 @@ def _taken_back(transforms, rows, reconstruction, features):
     return found
 
 
-def column_of(X, position):
+def _values_of(X, position):
     """Return a column of a table, as float64 if it holds numbers."""
     if hasattr(X, "iloc"):
         column = X.iloc[:, position]
@@ -118,7 +118,7 @@ def _names(transforms, detector, X, columns):
 
 def _combined(transforms, detector, features):
     names = names_behind(transforms, detector)
-    return features.tolist() if names is None else [names[feature] for feature in features]
+    return features.tolist() if names is None else np.asarray(names)[features].tolist()
 
 
 def names_behind(transforms, detector):

@@ -113,6 +113,13 @@ def n_columns(rows):
     return 1 if len(np.shape(rows)) == 1 else np.shape(rows)[1]
 
 
+def column_of(table, position):
+    """Return a column of a table as an array."""
+    if hasattr(table, "iloc"):
+        return np.asarray(table.iloc[:, position])
+    return np.asarray((table if hasattr(table, "columns") else np.asarray(table))[:, position])
+
+
 def as_numbers(values):
     """Return values as an array, of float64 where they are numbers."""
     values = np.asarray(values)
@@ -127,8 +134,7 @@ def _dependencies(transform, rows):
         return dependencies(steps, rows)
     n_inputs = n_columns(rows)
     if (branches := branches_of(transform, rows)) is not None:
-        n_outputs = 1 + max((max(branch.outputs, default=-1) for branch in branches), default=-1)
-        depends = np.zeros((n_inputs, n_outputs), dtype=bool)
+        depends = np.zeros((n_inputs, n_columns(outputs_of(transform, rows))), dtype=bool)
         for inner, inputs, outputs in branches:
             inside = True
             if len(inputs) > 1:
@@ -137,9 +143,9 @@ def _dependencies(transform, rows):
         return depends
     if isinstance(transform, str):
         return np.eye(n_inputs, dtype=bool)
-    n_outputs = n_columns(outputs_of(transform, rows))
-    depends = _by_names(transform, n_inputs, n_outputs)
-    return _by_trial(transform, rows, n_outputs) if depends is None else depends
+    outputs = outputs_of(transform, rows)
+    depends = _by_names(transform, n_inputs, n_columns(outputs))
+    return _by_trial(transform, rows, outputs) if depends is None else depends
 
 
 def _branches_of_column_transformer(transform, rows):
@@ -188,14 +194,16 @@ def _branches_of_table_vectorizer(transform, rows):
     outputs = {name: position for position, name in enumerate(transform.all_outputs_)}
     inputs = {name: position for position, name in enumerate(transform.feature_names_in_)}
     inside = getattr(transform, "transformers_", {})
+    made_of = transform.input_to_outputs_
     return [
         Branch(
             # skrub's own transformers of single columns take no tables.
             inner if isinstance(inner := inside.get(name), _ENCODERS) else None,
-            np.array([inputs[name]]),
-            np.array([outputs[one] for one in of_input if one in outputs], dtype=int),
+            np.array([position]),
+            # What it does not list is handed on.
+            np.array([outputs[one] for one in made_of.get(name, [name]) if one in outputs], int),
         )
-        for name, of_input in transform.input_to_outputs_.items()
+        for name, position in inputs.items()
     ]
 
 
@@ -220,9 +228,8 @@ def _by_names(transform, n_inputs, n_outputs):
     return depends
 
 
-def _by_trial(transform, rows, n_outputs):
-    n_inputs = n_columns(rows)
-    outputs = as_numbers(outputs_of(transform, rows))
+def _by_trial(transform, rows, outputs):
+    n_inputs, n_outputs = n_columns(rows), n_columns(outputs)
     if n_inputs == n_outputs and is_feature_wise(transform, rows):
         return np.eye(n_inputs, dtype=bool)
     depends = np.zeros((n_inputs, n_outputs), dtype=bool)
@@ -231,13 +238,18 @@ def _by_trial(transform, rows, n_outputs):
     for position in range(n_inputs):
         for others in _with_other_values(rows, position):
             try:
-                changed = _differs(outputs, as_numbers(outputs_of(transform, others)))
+                depends[position] |= _differs(outputs, outputs_of(transform, others))
             except Exception:  # anybody's transformer may refuse by any error
                 return np.ones_like(depends)
-            depends[position] |= changed
-    # What nothing has changed may depend on anything.
-    depends[:, ~depends.any(axis=0)] = True
-    return depends
+    # What nothing has changed was handed on, or else may depend on anything.
+    depends |= _same_names(rows, outputs) & ~depends.any(axis=0)
+    return depends | ~depends.any(axis=0)
+
+
+def _same_names(rows, outputs):
+    if not (hasattr(rows, "columns") and hasattr(outputs, "columns")):
+        return False
+    return np.array([[name == other for other in outputs.columns] for name in rows.columns])
 
 
 def is_feature_wise(transform, rows):
@@ -266,13 +278,23 @@ def is_feature_wise(transform, rows):
     return True
 
 
-def _differs(values, others):
-    """Tell in which columns values differ anywhere."""
-    if values.shape != others.shape or values.dtype != others.dtype:
-        return np.ones(values.shape[1], dtype=bool)
-    if values.dtype.kind == "f":
-        return ~np.isclose(values, others, rtol=1e-9, atol=0, equal_nan=True).all(axis=0)
-    return np.any(values != others, axis=0)
+def _differs(outputs, others):
+    """Tell in which columns outputs differ anywhere."""
+    if np.shape(outputs) != np.shape(others):
+        raise ValueError("The number of rows or of columns depends on values.")
+    pairs = [[column_of(one, i) for one in (outputs, others)] for i in range(n_columns(outputs))]
+    return np.array([not are_equal(*pair, tolerance=1e-12) for pair in pairs])
+
+
+def are_equal(values, others, tolerance):
+    """Tell whether two columns are equal, up to a share of their largest number."""
+    values, others = as_numbers(values), as_numbers(others)
+    if values.dtype.kind != others.dtype.kind:
+        return False
+    if values.dtype.kind != "f":
+        return all(a == b or (a != a and b != b) for a, b in zip(values, others, strict=True))
+    scale = 1e-6 + np.max(np.abs(values), initial=0, where=np.isfinite(values))
+    return np.allclose(values, others, rtol=0, atol=tolerance * scale, equal_nan=True)
 
 
 def _with_other_values(rows, position):

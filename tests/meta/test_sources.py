@@ -169,6 +169,25 @@ def test_a_table_may_have_more_columns_in_another_order(table):
     assert site.tolist() == table["site"].to_list()
 
 
+@pytest.mark.parametrize("n_rows", [60, 1])
+def test_columns_of_a_table_that_are_handed_on(n_rows, table):
+    def with_power(frame):
+        return frame.drop(columns="time").assign(power=frame["load"] * 3 + frame["temp"] ** 2)
+
+    gaps = table.copy()
+    gaps.loc[:1, "temp"] = np.nan
+    transform = FunctionTransformer(with_power)
+    depends = dependencies([transform], sample_of([transform], gaps[-n_rows:]))
+    assert [np.flatnonzero(of_feature).tolist() for of_feature in depends.T] == [
+        [0], [1], [3], [4], [0, 3]
+    ]  # fmt: skip
+    features = [gaps[name].to_numpy() for name in ("temp", "site", "load", "on")]
+    found = taken_back([transform], sample_of([transform], gaps), [*features, None])
+    assert found[2] is None
+    for column, feature in zip([found[i] for i in (0, 1, 3, 4)], features, strict=True):
+        pd.testing.assert_series_equal(pd.Series(column), pd.Series(feature))
+
+
 def test_what_refuses_to_be_tried_may_depend_on_anything():
     def only_ascending(X):
         if (np.diff(X[:, 0]) < 0).any():
