@@ -79,7 +79,7 @@ def _without_na(X):
     if hasattr(X, "iloc"):
         has_objects = any(dtype.kind == "O" for dtype in X.dtypes)
         return X.where(X.notna(), np.nan) if has_objects else X
-    if X.dtype.kind != "O":
+    if getattr(X.dtype, "kind", "") != "O":  # a tensor's dtype has no kind
         return X
     is_na = np.vectorize(lambda value: type(value).__name__ == "NAType", otypes=[bool])
     return np.where(is_na(X), np.nan, X)
