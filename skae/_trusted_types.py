@@ -5,10 +5,12 @@
 TRUSTED_TYPES = (
     "skae._detectors.autoencoder.AutoencoderOutlierDetector",
     "skae._detectors.ensemble.AutoencoderEnsembleOutlierDetector",
+    "skae._detectors.incremental.Stream",
     "skae._detectors.reconstruction.ReconstructionOutlierDetector",
     "skae._detectors.reconstruction._Regressor",
     "skae._detectors.reconstruction._TrainedNetwork",
     "skae._detectors.reconstruction._Transformer",
+    "skae._detectors.reservoir.Reservoir",
     "skae._engines.keras.blueprints.BuiltInBlueprint",
     "skae._engines.keras.blueprints.ConfigBlueprint",
     "skae._engines.keras.blueprints.FunctionBlueprint",

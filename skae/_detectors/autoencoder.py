@@ -12,8 +12,9 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skae._detectors.base import error_constraints
+from skae._detectors.incremental import IncrementalDetector
 from skae._detectors.resuming import check_same, raise_changed
-from skae._detectors.trained import NETWORK_CONSTRAINTS, NetworkDetector
+from skae._detectors.trained import NETWORK_CONSTRAINTS
 from skae._engines.keras.blueprints import BuiltInBlueprint, ConfigBlueprint, FunctionBlueprint
 from skae._engines.keras.loading import is_keras_model
 from skae._engines.options import Layout
@@ -42,7 +43,7 @@ def _has_half(name):
 
 
 class AutoencoderOutlierDetector(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkDetector
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, IncrementalDetector
 ):
     """Outlier detector that scores a row by how badly an autoencoder reconstructs it.
 

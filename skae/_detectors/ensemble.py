@@ -9,7 +9,9 @@ from numpy.typing import ArrayLike
 
 from skae._detectors.base import error_constraints
 from skae._detectors.calibration import MIN_ROWS, all_rows, left_out_by_members
-from skae._detectors.trained import NETWORK_CONSTRAINTS, NetworkDetector
+from skae._detectors.incremental import IncrementalDetector
+from skae._detectors.resuming import RESUMING
+from skae._detectors.trained import NETWORK_CONSTRAINTS
 from skae._engines.keras.blueprints import BuiltInBlueprint
 from skae._engines.keras.loading import resolve
 from skae._engines.options import Layout, member_sizes
@@ -27,7 +29,7 @@ _MIN_MEMBERS = 3
 _OF_WHOLE_CODES = ("glu", "log_softmax", "softmax", "sparsemax")
 
 
-class AutoencoderEnsembleOutlierDetector(NetworkDetector):
+class AutoencoderEnsembleOutlierDetector(IncrementalDetector):
     """Outlier detector that averages the errors of several autoencoders.
 
     One network may happen to reconstruct an outlier well; several that differ in the size of their
@@ -381,8 +383,8 @@ class AutoencoderEnsembleOutlierDetector(NetworkDetector):
         n_members = self._network.layout.n_members
         if n_members != self.n_estimators:
             raise ValueError(
-                f"warm_start=True resumes {n_members} autoencoders, but "
-                f"n_estimators={self.n_estimators}: fit with warm_start=False to start anew."
+                f"{RESUMING} {n_members} autoencoders, but n_estimators={self.n_estimators}: fit "
+                "with warm_start=False to start anew."
             )
         self._check_resumes_sizes(DENSE_MEMBERS, batch_norm=False)
 

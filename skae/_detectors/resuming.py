@@ -4,6 +4,7 @@ import numpy as np
 
 from skae._engines.keras.loading import resolve
 
+RESUMING = "warm_start=True, like partial_fit, resumes"
 ACTIVATIONS = ("activation", "latent_activation", "output_activation")
 
 
@@ -28,8 +29,8 @@ def check_same(before, now):
 def raise_changed(what, name, value):
     """Raise the error about a parameter that has changed."""
     raise ValueError(
-        f"warm_start=True resumes {what}, but {name}={value!r}: fit with warm_start=False to "
-        f"start anew, or set {name} back."
+        f"{RESUMING} {what}, but {name}={value!r}: fit with warm_start=False to start anew, or set "
+        f"{name} back."
     )
 
 

@@ -33,14 +33,14 @@ from skae._detectors.keras_parameters import (
     unpack_parameter,
 )
 from skae._detectors.losses import UNIT_INTERVAL, check_loss
-from skae._detectors.resuming import ACTIVATIONS, check_same
+from skae._detectors.resuming import ACTIVATIONS, RESUMING, check_same
 from skae._engines.keras.loading import check_activation
 from skae._engines.keras.training import train_network
 from skae._engines.options import Layout, Sizes, TrainingOptions, member_sizes
 from skae._network.architectures import Architecture
 from skae._network.diagnosis import warn_if_useless
 from skae._network.feeding import Feed, RowSubset
-from skae._network.missing import PresentCells, deviations, extremes
+from skae._network.missing import KnownGaps, PresentCells, deviations, extremes
 from skae._network.network import Network, join_histories
 from skae._network.scorer import Scorer, evenly_spaced, in_batches
 from skae._sklearn_compat import (
@@ -117,7 +117,7 @@ class TrainingData(NamedTuple):
     X_val: np.ndarray | None
     sample_weight: np.ndarray | None
     extent: Extent
-    present: PresentCells
+    present: PresentCells | KnownGaps
     has_gaps: bool
 
 
@@ -184,8 +184,10 @@ class NetworkDetector(ReconstructionErrorDetector):
             gives the same code for every row.
         """
         with unchanged_on_failure(self):
+            vars(self).pop("_stream", None)  # of partial_fit
             rule = self._checked_rule()
             self._check_parameters()
+            self._check_one_source_of_validation_rows(X_val)
             data = self._checked_data(X, X_val, sample_weight)
             random = check_random_state(self.random_state)
             calibration = self._calibration(rule, data.X, random)
@@ -229,22 +231,28 @@ class NetworkDetector(ReconstructionErrorDetector):
                 )
         check_learning_rate(self.learning_rate)
 
-    def _checked_data(self, X, X_val, sample_weight):
-        """Return the data in float32, after all checks that need no training."""
+    def _check_one_source_of_validation_rows(self, X_val):
         if self.validation_fraction > 0 and X_val is not None:
             raise ValueError(
                 "X_val and validation_fraction > 0 both give validation rows, so give one of them: "
                 f"got X_val and validation_fraction={self.validation_fraction}."
             )
+
+    def _checked_data(self, X, X_val, sample_weight, *, is_first=True, min_rows=2):
+        """Return the data in float32, after all checks that need no training.
+
+        Rows that are not the first that a network is trained on may be alike, and lack columns.
+        """
         original = X
-        X = self._validated_rows(X, reset=True, ensure_min_samples=2)
+        X = self._validated_rows(X, reset=is_first, ensure_min_samples=min_rows)
         if sample_weight is not None:
-            X, sample_weight = _with_a_weight(X, checked_weights(sample_weight, X))
+            X, sample_weight = _with_a_weight(X, checked_weights(sample_weight, X), min_rows)
         names = getattr(self, "feature_names_in_", None)
         present = PresentCells(X)
-        check_no_column_is_empty(present, names)
         check_no_row_is_empty(present, "X")
-        warn_if_nothing_varies(original, X, names)
+        if is_first:
+            check_no_column_is_empty(present, names)
+            warn_if_nothing_varies(original, X, names)
         laid_out = X.reshape(len(X), *self._layout(X.shape[1]).input_shape)
         loss = "mse" if self.loss == "auto" else self.loss
         check_loss(loss, laid_out, self.error, self._known_output_activation())
@@ -319,10 +327,18 @@ class NetworkDetector(ReconstructionErrorDetector):
 
     def _trained_network(self, data, calibration, random):
         """Return a network, new or the present one, after training; keep the history."""
+        label = type(self).__name__ + (", for the threshold" if calibration.refits else "")
+        options, resumes = self._training_options(data, label), self._resumes
+        network, trained = self._train(data, calibration, random, options, resumes)
+        history = trained.history
+        self.n_iter_ = len(history["loss"])
+        self.history_ = join_histories(self.history_, history) if resumes else history
+        return network
+
+    def _train(self, data, calibration, random, options, resumes, state=None):
+        """Train a network, new or the present one; return it, and what training has left."""
         X, X_val, extent = data.X, data.X_val, data.extent
         layout = self._layout(X.shape[1])
-        label = type(self).__name__ + (", for the threshold" if calibration.refits else "")
-        resumes = self._resumes
         if resumes:
             self._check_resumes(layout)
         seed = int(random.randint(2**31 - 1))
@@ -336,22 +352,20 @@ class NetworkDetector(ReconstructionErrorDetector):
             blueprint,
             layout,
             Feed(X, layout, calibration.train_rows, data.sample_weight, calibration.left_out),
-            self._training_options(data, label),
+            options,
             feed_val=feed_val,
             seeds=(seed, int(random.randint(2**31 - 1))),
             weights=self._network.weights if resumes else None,
+            state=state,
         )
-        history = trained.history
-        self.n_iter_ = len(history["loss"])
-        self.history_ = join_histories(self.history_, history) if resumes else history
-        return Network.of_trained(blueprint, layout, trained, data.present)
+        return Network.of_trained(blueprint, layout, trained, data.present), trained
 
     def _check_resumes(self, layout):
         before = self._network.layout
         if before.input_shape != layout.input_shape:
             raise ValueError(
-                f"warm_start=True resumes a network for rows of shape {before.input_shape}, but "
-                f"these are of shape {layout.input_shape}: fit with warm_start=False to start anew."
+                f"{RESUMING} a network for rows of shape {before.input_shape}, but these are of "
+                f"shape {layout.input_shape}: fit with warm_start=False to start anew."
             )
 
     def _check_resumes_sizes(self, record, **others):
@@ -499,12 +513,12 @@ def _plain(value):
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _with_a_weight(X, sample_weight):
+def _with_a_weight(X, sample_weight, min_rows):
     """Return the rows that have a weight, and their weights: the others are as if not given."""
     has_weight = sample_weight > 0
     if has_weight.all():
         return X, sample_weight
-    if np.count_nonzero(has_weight) < 2:
+    if np.count_nonzero(has_weight) < min_rows:
         raise ValueError(
             f"sample_weight is zero for all but one of the {len(X)} rows, which is too few to "
             "learn from: give more rows a weight."

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-_AUTO_STEPS = 2000
+# The learning rate "auto", before it falls, and about how many steps a training has.
+FULL_RATE = 1e-3
+AUTO_STEPS = 2000
 _AUTO_EPOCHS = (2, 200)
 
 
@@ -82,7 +84,7 @@ class TrainingOptions:
         batch_size = min(self.batch_size, n_samples)
         epochs = self.epochs
         if isinstance(epochs, str):
-            epochs = int(np.clip(_AUTO_STEPS // n_batches(n_samples, batch_size), *_AUTO_EPOCHS))
+            epochs = int(np.clip(AUTO_STEPS // n_batches(n_samples, batch_size), *_AUTO_EPOCHS))
         return replace(self, batch_size=batch_size, epochs=epochs)
 
     def graph_key(self) -> tuple | None:
@@ -93,6 +95,15 @@ class TrainingOptions:
         scheduled = self.learning_rate == "auto"
         has_gaps = self.stand_ins is not None
         return (*names, scheduled, self.noise > 0, self.trim_fraction, has_gaps)
+
+
+def falling_rate(n_steps: int) -> float:
+    """Return the learning rate of a training that never ends, after so many steps.
+
+    Full for as many steps as a whole training has, then in proportion to one over the root of the
+    number of steps, by which stochastic gradient descent settles without ever standing still.
+    """
+    return FULL_RATE * (AUTO_STEPS / max(n_steps, AUTO_STEPS)) ** 0.5
 
 
 def n_batches(n_samples: int, batch_size: int) -> int:

@@ -7,12 +7,19 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.utils import check_array, get_tags, indexable
-from sklearn.utils.metadata_routing import process_routing
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.metaestimators import available_if
 
 from skae._detectors.checks import as_rows, check_one_label_per_row, explained_gaps
 from skae._labels import inlier_mask, is_auto
-from skae._meta.delegation import InnerDetectorMixin, sliced_params
-from skae._sklearn_compat import HasMethods, _fit_context, _safe_indexing, routing_enabled
+from skae._meta.delegation import InnerDetectorMixin, inner_has, sliced_params
+from skae._sklearn_compat import (
+    HasMethods,
+    _fit_context,
+    _num_samples,
+    _safe_indexing,
+    routing_enabled,
+)
 from skae._warnings import warn
 
 
@@ -119,6 +126,76 @@ class FitOnInliers(InnerDetectorMixin):
         self.estimator_ = clone(self.estimator).fit(X, **fit_params)
         return self
 
+    @available_if(inner_has("partial_fit"))
+    @_fit_context(prefer_skip_nested_validation=False)
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        **partial_fit_params: Any,
+    ) -> Self:
+        """Train the inner estimator further, on the rows of a chunk that y calls normal.
+
+        The first call, if there was no `fit`, clones the estimator. Pipelines have no
+        `partial_fit`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows of the chunk.
+        y : array-like of shape (n_samples,), default=None
+            Their labels. None takes all rows. A chunk without any normal row teaches nothing: it is
+            passed over, unless it is the first.
+        sample_weight : float or array-like of shape (n_samples,), default=None
+            Weights; those of the normal rows are passed on. A number counts for every row.
+        **partial_fit_params : dict
+            Passed on to the inner estimator's `partial_fit`, with metadata routing as it was
+            requested.
+
+        Returns
+        -------
+        self : FitOnInliers
+            The meta-estimator, trained further.
+
+        Raises
+        ------
+        ValueError
+            If the labels do not say what is normal, or no row of the first chunk is.
+
+        Warns
+        -----
+        UserWarning
+            If a label is named, but y is missing: then it trains on all rows.
+        """
+        params = partial_fit_params
+        if sample_weight is not None:
+            params["sample_weight"] = sample_weight
+        X = as_rows(X)
+        is_first = "estimator_" not in vars(self)
+        if y is None:
+            self._warn_if_a_label_is_named()
+        else:
+            X, params = self._normal_rows(X, y, params, may_be_none=not is_first)
+        if routing_enabled():
+            params = process_routing(self, "partial_fit", **params).estimator.partial_fit
+        if is_first or _num_samples(X):
+            inner = clone(self.estimator) if is_first else self.estimator_
+            self.estimator_ = inner.partial_fit(X, **params)
+        return self
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Return how metadata is passed on to the inner estimator.
+
+        Returns
+        -------
+        routing : MetadataRouter
+        """
+        mapping = MethodMapping()
+        for name in ("fit", "partial_fit"):
+            mapping.add(caller=name, callee=name)
+        return MetadataRouter(owner=self).add(estimator=self.estimator, method_mapping=mapping)
+
     def _warn_if_a_label_is_named(self):
         for name in ("inlier_label", "outlier_label"):
             label = getattr(self, name)
@@ -129,12 +206,12 @@ class FitOnInliers(InnerDetectorMixin):
                     "themselves, as WindowedOutlierDetector does: put FitOnInliers around them."
                 )
 
-    def _normal_rows(self, X, y, fit_params):
+    def _normal_rows(self, X, y, fit_params, may_be_none=False):
         (X,) = indexable(X)
         check_one_label_per_row(X, y)
         self._check_rows_left_out(X)
         is_inlier = inlier_mask(y, self.inlier_label, self.outlier_label)
-        if not is_inlier.any():
+        if not (is_inlier.any() or may_be_none):
             raise ValueError(
                 f"No row is labeled normal: all {len(is_inlier)} labels in y stand for outliers."
             )

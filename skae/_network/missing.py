@@ -4,6 +4,8 @@ A missing cell is NaN. The network sees the mean of the column; in the loss and 
 nothing stands in for it, as both are means over the cells that are there.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from sklearn.utils import gen_batches
 
@@ -44,6 +46,21 @@ class PresentCells:
             sums += rows.sum(axis=0, dtype=np.float64)
         self.means = (sums / np.maximum(self.counts, 1)).astype(np.float32)
         self.has_gaps = self.counts < len(X)
+
+
+class KnownGaps(NamedTuple):
+    """What a network is to know of missing cells, where it is not learned from the rows at hand.
+
+    Parameters
+    ----------
+    means : ndarray of shape (n_features,), float32
+        What it sees in their place.
+    has_gaps : ndarray of bool of shape (n_features,)
+        Which columns lacked values so far.
+    """
+
+    means: np.ndarray
+    has_gaps: np.ndarray
 
 
 class FillingForward:

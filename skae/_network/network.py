@@ -8,7 +8,7 @@ import numpy as np
 
 from skae._engines import numpy as numpy_engine
 from skae._engines.keras import forward as keras_engine
-from skae._network.missing import FillingForward
+from skae._network.missing import FillingForward, KnownGaps
 
 
 class Network:
@@ -26,7 +26,7 @@ class Network:
         The shape of one latent code, None for a network that shows no encoder.
     has_decoder : bool
         Whether it shows a decoder.
-    present : PresentCells
+    present : PresentCells or KnownGaps
         Of the training rows.
 
     Attributes
@@ -62,6 +62,11 @@ class Network:
     def n_members(self):
         """How many autoencoders are side by side in it; None means that it is a single one."""
         return self.layout.n_members
+
+    @property
+    def known_gaps(self):
+        """What it knows of missing cells."""
+        return KnownGaps(self.stand_ins, self.has_gaps)
 
     def has(self, half):
         """Tell whether the network shows an "encoder" or a "decoder"; loads no TensorFlow."""

@@ -28,6 +28,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:inlier_label=1 names a label, but y is missing"),
     pytest.mark.filterwarnings("ignore:X has .* rows, too few to hold some out"),
     pytest.mark.filterwarnings("ignore:Of .* rows none can be spared"),
+    pytest.mark.filterwarnings("ignore:Only .* rows are held out of training so far"),
 ]
 
 # Inside others, where the checks set no `random_state`.

@@ -3,8 +3,7 @@
 import math
 
 from skae._engines.keras.loading import load_keras
-
-_RATE = 1e-3
+from skae._engines.options import FULL_RATE
 
 
 def constant_then_cosine():
@@ -23,7 +22,7 @@ def constant_then_cosine():
         def __call__(self, step):
             progress = ops.cast(step, self.n_steps.dtype) / self.n_steps
             falling = ops.clip(2.0 * progress - 1.0, 0.0, 1.0)
-            return _RATE * 0.5 * (1.0 + ops.cos(math.pi * falling))
+            return FULL_RATE * 0.5 * (1.0 + ops.cos(math.pi * falling))
 
         def restart(self, n_steps):
             """Begin a training of so many steps."""
@@ -53,12 +52,12 @@ class YieldingSchedule:
     def __init__(self, optimizer):
         self._optimizer = optimizer
         self._schedule = constant_then_cosine()
-        self._last = load_keras().Variable(_RATE, trainable=False, name="last_rate")
+        self._last = load_keras().Variable(FULL_RATE, trainable=False, name="last_rate")
 
     def restart(self, n_steps):
         """Begin a training of so many steps."""
         self._schedule.restart(n_steps)
-        self._optimizer.learning_rate = _RATE
+        self._optimizer.learning_rate = FULL_RATE
         self._last.assign(self._optimizer.learning_rate)
 
     def step(self):

@@ -34,6 +34,15 @@ class KerasStep:
         for variable, value in zip(self._model.optimizer.variables, self._fresh, strict=True):
             variable.assign(value)
 
+    def state(self):
+        """Return the optimizer's state, as a list of arrays."""
+        return [variable.numpy() for variable in self._model.optimizer.variables]
+
+    def resume(self, state):
+        """Put back a state of the optimizer."""
+        for variable, value in zip(self._model.optimizer.variables, state, strict=True):
+            variable.assign(value)
+
     def apply(self, *batch):
         """Train on one batch: inputs, targets and, where rows have them, weights."""
         self._model.train_step(batch)
@@ -94,6 +103,18 @@ class PackedAdamStep:
         for variable in (self._momentum, self._velocity):
             variable.assign(tf.zeros_like(variable))
         self._model.optimizer.iterations.assign(0)
+
+    def state(self):
+        """Return the optimizer's state, as a list of arrays."""
+        return [variable.numpy() for variable in self._state_variables()]
+
+    def resume(self, state):
+        """Put back a state of the optimizer."""
+        for variable, value in zip(self._state_variables(), state, strict=True):
+            variable.assign(value)
+
+    def _state_variables(self):
+        return [self._momentum, self._velocity, self._model.optimizer.iterations]
 
     def apply(self, rows, target, weight=None):
         """Train on one batch: inputs, targets and, where rows have them, weights."""

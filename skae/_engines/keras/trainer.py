@@ -43,13 +43,37 @@ class Trainer:
         self._step = self._step_of_model(options)
         self._traced = {}
 
-    def restart(self, options, n_steps):
-        """Reset the optimizer, for a training of `n_steps`."""
+    def restart(self, options, n_steps, state=None):
+        """Reset the optimizer, for a training of `n_steps`, or put back an earlier state."""
         self._step.restart()
+        # Another optimizer cannot go on from it, and begins anew.
+        if state is not None and state["kind"] == self._kind():
+            self._step.resume(state["optimizer"])
+            for variable, value in zip(self._random_states(), state["random"], strict=True):
+                variable.assign(value)
         if options.learning_rate != "auto":
             self.model.optimizer.learning_rate = options.learning_rate
         if self._schedule is not None:
             self._schedule.restart(n_steps)
+
+    def state(self):
+        """Return, as plain data, what a later training resumes besides the weights.
+
+        That is the state of the optimizer and of what is random in layers, such as dropout.
+        """
+        return {
+            "kind": self._kind(),
+            "optimizer": self._step.state(),
+            "random": [variable.numpy() for variable in self._random_states()],
+        }
+
+    def _kind(self):
+        return f"{type(self._step).__name__} {type(self.model.optimizer).__name__}"
+
+    def _random_states(self):
+        others = self.model.weights + self.model.metrics_variables
+        known = {id(variable) for variable in others + self.model.optimizer.variables}
+        return [variable for variable in self.model.variables if id(variable) not in known]
 
     def bind(self, options, seed):
         """Set the options of a training that are not part of the graph."""

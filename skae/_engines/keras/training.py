@@ -50,18 +50,21 @@ class Trained:
         The shape of one latent code, None for a network that shows no encoder.
     has_decoder : bool
         Whether it shows a decoder.
+    state : dict
+        Plain data from which, with the weights, a later training resumes as if never interrupted.
     functions : ForwardFunctions
         Its forward passes, for the engine that made them.
     """
 
     weights: list
     history: dict
+    state: dict
     code_shape: tuple | None
     has_decoder: bool
     functions: Any = field(repr=False)
 
 
-def train_network(blueprint, layout, feed, options, *, feed_val, seeds, weights=None):
+def train_network(blueprint, layout, feed, options, *, feed_val, seeds, weights=None, state=None):
     """Build a network, train it to reconstruct rows, and return what is left of it.
 
     Parameters
@@ -78,6 +81,9 @@ def train_network(blueprint, layout, feed, options, *, feed_val, seeds, weights=
         Of the initial weights, and of the order of the rows and the noise.
     weights : list of ndarray, default=None
         What to start from in place of initial weights.
+    state : dict, default=None
+        `Trained.state` of the training that has left these weights, whose optimizer is to go on;
+        by default it begins anew.
     """
     check_process()
     graph_keys = (blueprint.graph_key(), options.graph_key())
@@ -96,18 +102,19 @@ def train_network(blueprint, layout, feed, options, *, feed_val, seeds, weights=
             draw_weights(model, seed_of_weights)
         if weights is not None:
             model.set_weights(weights)
-        history = train(trainer, feed, options, feed_val=feed_val, seed=seed_of_order)
+        history = train(trainer, feed, options, feed_val=feed_val, seed=seed_of_order, state=state)
         functions = forward_functions(blueprint, layout, lambda: model)
         return Trained(
             weights=model.get_weights(),
             history=history,
+            state=trainer.state(),
             code_shape=functions.code_shape,
             has_decoder=functions.has_decoder,
             functions=functions,
         )
 
 
-def train(trainer, feed, options, *, feed_val=None, seed=0):
+def train(trainer, feed, options, *, feed_val=None, seed=0, state=None):
     """Train the trainer's model to reconstruct rows; its weights change in place.
 
     Parameters
@@ -122,6 +129,8 @@ def train(trainer, feed, options, *, feed_val=None, seed=0):
         Rows for the validation curves, and for early stopping.
     seed : int
         Of the order of the rows and of the noise.
+    state : dict, default=None
+        Of an earlier training, whose optimizer is to go on.
 
     Returns
     -------
@@ -134,7 +143,8 @@ def train(trainer, feed, options, *, feed_val=None, seed=0):
         If the loss stops being a finite number.
     """
     options = options.resolved(feed.n_rows)
-    trainer.restart(options, n_steps=options.epochs * n_batches(feed.n_rows, options.batch_size))
+    n_steps = options.epochs * n_batches(feed.n_rows, options.batch_size)
+    trainer.restart(options, n_steps, state)
     trainer.bind(options, seed)
     with _lent(options.callbacks):
         return _history(trainer, feed, options, feed_val, seed)
