@@ -22,6 +22,7 @@ OPTIONS = TrainingOptions(
     trim_fraction=(0.0,),
     noise=0.0,
     usual_variance=1.0,
+    stand_ins=None,
     early_stopping=False,
     n_iter_no_change=1,
     tol=0.0,
@@ -264,3 +265,24 @@ def test_histories_are_joined():
     assert joined["loss"] == [1.0, 3.0, 4.0]
     np.testing.assert_array_equal(joined["mae"], [2.0, np.nan, np.nan])
     np.testing.assert_array_equal(joined["mse"], [np.nan, 5.0, 6.0])
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
+def test_two_trainings_with_the_state_in_between_are_one(optimizer):
+    def trainings(*epochs, resume=True):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(6)])
+        trainer, state = Trainer(model, options(optimizer=optimizer), Layout((6,))), None
+        for n_epochs in epochs:
+            train_with(
+                trainer,
+                Feed(X, Layout((6,))),
+                options(optimizer=optimizer, epochs=n_epochs),
+                state=state if resume else None,
+            )
+            state = trainer.state()
+        return np.concatenate([np.ravel(weight) for weight in model.get_weights()])
+
+    expected = trainings(6)
+    np.testing.assert_allclose(trainings(3, 3), expected, rtol=1e-4, atol=1e-5)
+    assert np.abs(trainings(3, 3, resume=False) - expected).max() > 1e-3

@@ -162,7 +162,7 @@ class AutoencoderEnsembleOutlierDetector(IncrementalDetector):
         Mean error of each feature over the rows that set the offset (at most 4,096 of them, evenly
         spaced): what :func:`skae.inspection.explain` compares errors with.
     n_iter_ : int
-        Number of epochs that the last `fit` ran.
+        Number of epochs that the last `fit` ran, and all calls of `partial_fit` since.
     output_activation_ : str or callable
         The output activation of the members.
     n_features_in_ : int

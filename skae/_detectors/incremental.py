@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from skae._detectors.base import unchanged_on_failure
 from skae._detectors.calibration import Calibration, all_rows
 from skae._detectors.losses import UNIT_INTERVAL
-from skae._detectors.reservoir import Reservoir
+from skae._detectors.reservoir import Reservoir, row_keys
 from skae._detectors.trained import Extent, NetworkDetector, TrainingData
 from skae._engines.options import AUTO_STEPS, falling_rate, n_batches
 from skae._network.diagnosis import warn_if_useless
@@ -21,8 +21,8 @@ from skae.thresholds import needs_unseen_rows
 
 # The least that a call makes, so that small chunks teach something too.
 _MIN_STEPS = 20
-# A fifth of the rows is held out until there are so many, then a twentieth.
-_FIRST_HELD_OUT = 100
+# The share of the rows that is held out, more if the first chunk is small.
+_MIN_SHARE, _MAX_SHARE = 0.05, 0.3
 # A history that grows forever would fill the memory.
 _MAX_EPOCHS_KEPT = 10_000
 # How far values may leave the unit interval, which a sigmoid cannot, before a warning.
@@ -45,6 +45,8 @@ class Stream:
         Which columns lacked values so far.
     trained, held_out : Reservoir
         Samples of the rows trained on, and of those held out of training.
+    share : float or None, default=None
+        How many of the rows are held out: those whose key is smaller.
     n_calls, n_steps : int, default=0
         How many calls, and gradient steps, there were.
     state : dict or None, default=None
@@ -57,6 +59,7 @@ class Stream:
     has_gaps: np.ndarray
     trained: Reservoir
     held_out: Reservoir
+    share: float | None = None
     n_calls: int = 0
     n_steps: int = 0
     state: dict | None = None
@@ -86,8 +89,10 @@ class IncrementalDetector(NetworkDetector):
 
         What is usual, and the offset, are learned from a sample of all rows so far: at most 4,096
         of those trained on and, where `threshold` needs errors of rows not trained on, at most
-        4,096 held out of training, a fifth of the first 500 rows and a twentieth of the later ones.
-        A detector that is trained this way, and its pickle, contain these rows.
+        4,096 held out of training. These are a twentieth of all, or up to three tenths if the first
+        chunk has few rows. Rows are recognized by their values, so that in several passes over the
+        same data the same rows are held out. A detector that is trained this way, and its pickle,
+        contain the rows of the samples.
 
         Parameters
         ----------
@@ -128,10 +133,12 @@ class IncrementalDetector(NetworkDetector):
             self._check_partial()
             data, stream = self._chunk(X, sample_weight)
             random = np.random.RandomState([stream.seed, stream.n_calls])
-            calibration = self._split(rule, len(data.X), stream, random)
             n_before = stream.n_steps
+            keys = row_keys(data.X, stream.seed, random)
+            stream = _with_share(stream, rule, keys)
+            calibration = _split(rule, keys, stream)
             network, stream = self._train_on_chunk(data, calibration, stream, random)
-            stream = _with_samples_of(data, calibration, stream, random)
+            stream = _with_samples_of(data, keys, calibration, stream, random)
             self._calibrate(rule, network, stream, random)
             if n_before < AUTO_STEPS <= stream.n_steps:
                 warn_if_useless(self._scorer, stream.trained.rows)
@@ -189,17 +196,6 @@ class IncrementalDetector(NetworkDetector):
                 "every chunk as the first one, or start anew with output_activation='linear'."
             )
 
-    def _split(self, rule, n_samples, stream, random):
-        """Return which rows of a chunk to train on, and which ones to hold out."""
-        if not needs_unseen_rows(rule):
-            return all_rows(n_samples)
-        n_seen = stream.trained.n_seen + stream.held_out.n_seen + n_samples
-        first = max(_FIRST_HELD_OUT, 2 * _n_needed(rule) + 1)
-        wanted = min(n_seen // 5, first + max(0, n_seen - 5 * first) // 20)
-        n_held_out = min(max(0, wanted - stream.held_out.n_seen), n_samples // 2)
-        order = random.permutation(n_samples)
-        return Calibration(np.sort(order[n_held_out:]), np.sort(order[:n_held_out]))
-
     def _train_on_chunk(self, data, calibration, stream, random):
         """Return the network after training on a chunk, and the stream; keep the history."""
         options = self._training_options(data, type(self).__name__)
@@ -240,17 +236,37 @@ class IncrementalDetector(NetworkDetector):
         self.offset_ = self._offset(rule, errors)
 
 
-def _with_samples_of(data, calibration, stream, random):
+def _with_share(stream, rule, keys):
+    """Return the stream with the share of rows to hold out, which its first rows decide."""
+    if stream.share is not None or not needs_unseen_rows(rule):
+        return stream
+    # With no more than are needed, a single row decides, and the rate varies much.
+    wanted = min(2 * _n_needed(rule) + 1, len(keys) // 5)
+    return replace(stream, share=float(np.clip(np.sort(keys)[wanted], _MIN_SHARE, _MAX_SHARE)))
+
+
+def _split(rule, keys, stream):
+    """Return which rows of a chunk to train on, and which ones to hold out."""
+    if not needs_unseen_rows(rule):
+        return all_rows(len(keys))
+    order = np.argsort(keys, kind="stable")
+    n_held_out = min(np.count_nonzero(keys < stream.share), len(keys) // 2)
+    return Calibration(np.sort(order[n_held_out:]), np.sort(order[:n_held_out]))
+
+
+def _with_samples_of(data, keys, calibration, stream, random):
     """Return the stream with samples of the rows that a chunk was split into."""
     weights = data.sample_weight
     if weights is None:
         weights = np.ones(len(data.X), np.float32)
-    train_rows, held_out = calibration.train_rows, calibration.held_out
-    return replace(
-        stream,
-        trained=stream.trained.after(data.X[train_rows], weights[train_rows], random),
-        held_out=stream.held_out.after(data.X[held_out], weights[held_out], random),
+    trained, held_out = (
+        sample.after(data.X[rows], weights[rows], keys[rows], random)
+        for sample, rows in (
+            (stream.trained, calibration.train_rows),
+            (stream.held_out, calibration.held_out),
+        )
     )
+    return replace(stream, trained=trained, held_out=held_out)
 
 
 def _n_needed(rule):
