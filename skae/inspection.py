@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from skae._detectors.checks import check_sign, check_two_axes
 from skae._errors import mean_feature_errors
 from skae._labels import inlier_mask
-from skae._meta.delegation import split_pipeline
+from skae._meta.delegation import of_rows, scores_steps, split_pipeline
 from skae._meta.steps import original_units, transformed
 from skae._meta.unwrap import fitted_offset
 from skae._sklearn_compat import Interval, validate_parameter_constraints
@@ -26,7 +26,12 @@ __all__ = ["explain", "threshold_report"]
 
 
 def explain(
-    estimator: Any, X: ArrayLike, top: int | None = 5, *, reference: ArrayLike | None = None
+    estimator: Any,
+    X: ArrayLike,
+    top: int | None = 5,
+    *,
+    reference: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
 ) -> "DataFrame":
     """Tell which features make up the error of each row.
 
@@ -45,6 +50,9 @@ def explain(
         on. None uses those that set the offset in `fit`, whose mean errors the detector keeps as
         `feature_errors_`; training rows are reconstructed better than others, held-out ones
         (`validation_fraction`) are not.
+    groups : array-like of shape (n_samples,), default=None
+        For :class:`skae.WindowedOutlierDetector`, the stretch each time step belongs to. Its rows
+        are time steps, and its features channels.
 
     Returns
     -------
@@ -108,10 +116,12 @@ def explain(
     _check_reconstructs(detector)
     _check_top(top)
     inputs = transformed(transforms, X)
-    errors = np.asarray(_feature_errors(detector, inputs))
+    errors = np.asarray(_feature_errors(detector, inputs, groups))
     n_rows, n_features = errors.shape
     n_listed = n_features if top is None else min(top, n_features)
-    values, reconstruction, is_inverted = _values(transforms, inputs, detector.reconstruct(inputs))
+    values, reconstruction, is_inverted = _values(
+        transforms, inputs, of_rows(detector, "reconstruct", inputs, groups)
+    )
     typical = _typical_errors(transforms, detector, reference, n_features)
     listed = np.argsort(-errors, axis=1, kind="stable")[:, :n_listed]
     names = _feature_names(transforms, detector, X, n_features, is_inverted)
@@ -138,7 +148,8 @@ def _row_labels(X, n_rows) -> Any:
 
 
 def _check_reconstructs(detector):
-    if not (hasattr(detector, "reconstruct") and hasattr(detector, "reconstruction_error")):
+    has_errors = hasattr(detector, "reconstruction_error") or hasattr(detector, "feature_errors")
+    if not (hasattr(detector, "reconstruct") and has_errors):
         raise TypeError(
             f"{type(detector).__name__} has no reconstruction errors to explain: take a detector "
             "that reconstructs rows, such as skae.AutoencoderOutlierDetector or "
@@ -172,9 +183,9 @@ def _typical_errors(transforms, detector, reference, n_features):
     return mean_feature_errors(_feature_errors(detector, reference))
 
 
-def _feature_errors(detector, rows):
+def _feature_errors(detector, rows, groups=None):
     if hasattr(detector, "feature_errors"):
-        return detector.feature_errors(rows)
+        return of_rows(detector, "feature_errors", rows, groups)
     return detector.reconstruction_error(rows, per_feature=True)
 
 

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from skae._event_metrics import runs
+
 
 def check_event_params(merge_within, min_length):
     """Refuse what is no number of steps."""
@@ -12,29 +14,6 @@ def check_event_params(merge_within, min_length):
         is_whole = isinstance(value, Integral) and not isinstance(value, bool)
         if not (is_whole and value >= least):
             raise ValueError(f"{name} must be a whole number of steps >= {least}; got {value!r}.")
-
-
-def runs(flags, breaks=()):
-    """Return the start and the end (exclusive) of each run of true values.
-
-    Parameters
-    ----------
-    flags : ndarray of shape (n_steps,), dtype=bool
-        One per step.
-    breaks : sequence of int, default=()
-        Steps that begin a new stretch, and so a new run.
-
-    Returns
-    -------
-    runs : ndarray of shape (n_runs, 2)
-    """
-    begins = flags & ~np.r_[False, flags[:-1]]
-    ends = flags & ~np.r_[flags[1:], False]
-    for step in breaks:
-        if 0 < step < len(flags):
-            begins[step] = flags[step]
-            ends[step - 1] = flags[step - 1]
-    return np.stack([np.flatnonzero(begins), 1 + np.flatnonzero(ends)], axis=1)
 
 
 def events_in(flags, stretches, merge_within, min_length):

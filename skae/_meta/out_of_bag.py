@@ -13,7 +13,7 @@ from skae.thresholds import FalsePositiveRate
 
 def check_out_of_bag(estimator, n_samples):
     """Refuse, before training, what will have no out-of-bag errors, as far as can be told."""
-    detector, is_frozen = last_inside(estimator)
+    detector, is_frozen = _last_inside(estimator)
     if not isinstance(detector, AutoencoderEnsembleOutlierDetector):
         raise ValueError(
             "calibration='oob' needs an AutoencoderEnsembleOutlierDetector, whose members leave "
@@ -28,7 +28,7 @@ def check_out_of_bag(estimator, n_samples):
 def leaving_out_all(estimator, n_samples):
     """Return a clone of an estimator whose ensemble is to leave out each row by some member."""
     estimator = clone(estimator)
-    detector, is_frozen = last_inside(estimator)
+    detector, is_frozen = _last_inside(estimator)
     if not is_frozen:
         # For its default threshold it would spare few of many rows. So small a rate needs all.
         detector.set_params(threshold=FalsePositiveRate(1 / (n_samples + 1), confidence=None))
@@ -74,7 +74,7 @@ def errors_by_members(estimator, X, groups):
     return np.stack([errors[:, members].mean(axis=1) for members, _ in groups], axis=1)
 
 
-def last_inside(estimator):
+def _last_inside(estimator):
     """Return the detector inside what need not be fitted, and whether it is frozen."""
     is_frozen = False
     while True:

@@ -84,6 +84,28 @@ def series_of(values, X, groups, max_gap, clock=None):
     return Series(values, _stretches(is_gap | (steps > limit)), times, clock, index)
 
 
+def is_gap_before(series, time, label, is_other, max_gap, clock):
+    """Tell whether there is a gap before a series that goes on after an earlier step.
+
+    Parameters
+    ----------
+    series : Series
+        What follows.
+    time, label : object
+        When the earlier step was, and what the index called it; None without an index.
+    is_other : bool
+        Whether that was in another group.
+    max_gap, clock : object
+        As for :func:`series_of`.
+    """
+    if is_other or series.times is None:
+        return is_other
+    step = series.times[0] - time
+    labels = [label, series.index[0]]
+    _check_order(np.array([step]), np.array([False]), labels)
+    return bool(step > _limit(max_gap, clock))
+
+
 def _times_of(X):
     """Return the kind, the times and the index of a frame whose index tells the time."""
     index = getattr(X, "index", None) if hasattr(X, "iloc") else None

@@ -23,16 +23,16 @@ from skae._meta.channels import (
 )
 from skae._meta.delegation import DelegatingMixin, check_scores_samples
 from skae._meta.events import check_event_params, event_table, events_in, peaks_of
-from skae._meta.out_of_bag import last_inside
-from skae._meta.series import check_max_gap, series_of
+from skae._meta.series import Clock, Series, check_max_gap, series_of
+from skae._meta.stream import SeriesStream, check_knows_gaps
 from skae._meta.windows import (
     all_windows,
     covering_starts,
-    folds_of,
     n_windows_of,
     picked,
     random_starts,
     reduced,
+    split,
     worst_windows,
 )
 from skae._network.scorer import in_batches
@@ -50,7 +50,6 @@ from skae.thresholds import (
     FixedThreshold,
     as_rule,
     needs_labels,
-    needs_unseen_rows,
 )
 
 if TYPE_CHECKING:
@@ -94,8 +93,8 @@ class WindowedOutlierDetector(DelegatingMixin):
         contain it. "max" misses least; "mean" locates outliers more exactly.
     threshold : str, float or rule, default="auto"
         How the offset is set from the errors of time steps (minus `score_samples`) that the
-        detector was not trained on: blocks of the series are held out in turn, at least a window
-        apart from what is trained on. "auto" lets 1 % of new normal steps be flagged, on average.
+        detector was not trained on: blocks of the series are held out, at least a window apart from
+        what is trained on. "auto" lets 1 % of new normal steps be flagged, on average.
         Otherwise a rule of :mod:`skae.thresholds` without labels, the short name of one, or the
         threshold itself, with which nothing is held out.
     max_gap : "auto", number, duration or None, default="auto"
@@ -137,11 +136,11 @@ class WindowedOutlierDetector(DelegatingMixin):
     :class:`skae.FitOnInliers` would take rows out and join the rest: leave abnormal stretches out
     yourself, and tell the remaining ones apart by `groups`.
 
-    The series is cut into blocks of at least eight windows, up to thirty of them. Every third block
-    is held out from a clone that is trained on the rest, three times, so that each step has an
-    error by a clone that has not seen it; the detector that is kept is trained on all of them. Of a
-    series longer than 3,000 windows, one third is held out, once, and the detector that is kept has
-    not seen it. A series shorter than about ten windows cannot spare a block, which is warned of.
+    The series is cut into blocks of at least eight windows, up to thirty of them, of which every
+    third is held out; of a long series fewer, down to one in ten. The detector is not trained
+    again on all of them: the errors of another training may be on another scale, and a threshold
+    from one would not hold for the other. A series of a few windows cannot spare a block, which
+    a warning says. Without a rule, `threshold` being a number, nothing is held out.
 
     Windows overlap, so held-out windows drawn at random, by `validation_fraction` of the estimator
     inside, resemble the training windows too much. Its own threshold, which plays no part here, is
@@ -246,11 +245,11 @@ class WindowedOutlierDetector(DelegatingMixin):
                     "window: give a longer series, or a smaller width."
                 )
             self._warn_of_short_stretches(series)
-            self._clock = series.clock
+            self._clock = tuple(series.clock)  # for skops, which knows tuples
             random = check_random_state(self.random_state)
-            errors = self._fit_and_hold_out(series.values, stretches, rule, random)
-            check_sign(rule, errors)
-            self.rule_, self.offset_ = rule, -float(rule.threshold(errors))
+            self.rule_, errors = self._fit_and_hold_out(series.values, stretches, rule, random)
+            check_sign(self.rule_, errors)
+            self.offset_ = -float(self.rule_.threshold(errors))
         return self
 
     def score_samples(self, X: ArrayLike, groups: ArrayLike | None = None) -> np.ndarray:
@@ -362,9 +361,10 @@ class WindowedOutlierDetector(DelegatingMixin):
               follows is one usual step later.
             - `peak`: the step with the largest error.
             - `score`: the score of that step, the lowest of the event.
-            - `channel` and `share`: which channel adds most to the error of that step, by name if
-              it has one, and its share in it. Missing if there are several channels and the
-              detector inside has no `feature_errors`.
+            - `channel` and `share`: which channel adds most to the error of that step beyond what
+              it usually adds (`feature_errors_`), by name if it has one, and its share in that
+              error. Missing if there are several channels and the detector inside has no
+              `feature_errors`.
 
         Raises
         ------
@@ -407,7 +407,7 @@ class WindowedOutlierDetector(DelegatingMixin):
         errors = np.full(series.values.shape, np.nan)
         for (start, stop), starts in self._starts(series):
             check_keeps_features(self.estimator_, windows[starts[:1]])
-            by_channel = self._channel_errors(self.estimator_, series.values, starts)
+            by_channel = self._channel_errors(series.values, starts)
             form = (stop - start, self.width, self.stride)
             if self.reduce == "max":
                 worst = worst_windows(by_channel.mean(axis=1), *form)
@@ -466,8 +466,9 @@ class WindowedOutlierDetector(DelegatingMixin):
             )
 
     def _checked_rule(self):
+        """Return the rule for the threshold, or None where the number of steps decides."""
         if isinstance(self.threshold, str) and self.threshold == "auto":
-            return FalsePositiveRate(_RATE, confidence=None)
+            return None
         rule = as_rule(self.threshold)
         if needs_labels(rule):
             raise ValueError(
@@ -497,7 +498,7 @@ class WindowedOutlierDetector(DelegatingMixin):
                 "leave these steps out and name the stretches between them by groups, or by the "
                 "index of a DataFrame, or fill them, for example with SimpleImputer or KNNImputer."
             )
-        return series_of(values, table, groups, self.max_gap, None if reset else self._clock)
+        return series_of(values, table, groups, self.max_gap, None if reset else Clock(*self._clock))
 
     def _warn_of_short_stretches(self, series):
         lengths = series.stretches[:, 1] - series.stretches[:, 0]
@@ -512,31 +513,33 @@ class WindowedOutlierDetector(DelegatingMixin):
             )
 
     def _fit_and_hold_out(self, values, stretches, rule, random):
-        """Fit the detector, and return the errors of steps that set the threshold."""
-        folds, is_one = [], False
-        is_frozen = isinstance(self.estimator, FrozenEstimator)
-        if not is_frozen and not isinstance(rule, FixedThreshold):
-            folds, is_one = folds_of(stretches, self.width, random)
-            if not folds:
+        """Fit the detector, and return the rule and the errors that set the threshold."""
+        training, held_out = stretches, stretches[:0]
+        is_fixed, is_frozen = (
+            isinstance(each, kind)
+            for each, kind in ((rule, FixedThreshold), (self.estimator, FrozenEstimator))
+        )
+        if not (is_fixed or is_frozen):
+            training, held_out = split(stretches, self.width, random)
+            if not len(held_out):
                 self._warn_of_short_series(len(values))
-        found, typical = [], []
-        for number, (training, held_out) in enumerate(folds):
-            self._say(f"fold {number + 1} of {len(folds)}")
-            estimator = self._trained(values, training, random, is_kept=is_one)
-            found.append(self._block_errors(estimator, values, held_out, random))
-            typical.append(self._typical_errors(estimator, values, held_out))
-        if not is_one:
-            self._say("the whole series")
-            estimator = self._trained(values, stretches, random, is_kept=True)
-        self.estimator_ = estimator
-        if not folds:
-            typical.append(self._typical_errors(estimator, values, stretches))
-            if isinstance(rule, FixedThreshold):
-                found.append(np.arange(0.0))
-            else:
-                found.append(self._block_errors(estimator, values, stretches, random))
-        self._feature_errors = None if typical[0] is None else np.mean(typical, axis=0)
-        return self._finite(np.concatenate(found))
+        starts = random_starts(training, self.width, self.stride, values.shape[1], random)
+        self._say(f"training on {len(starts):,} windows")
+        windows = picked(all_windows(values, self.width), starts)
+        self.estimator_ = clone(self.estimator).fit(windows, None)
+        # What is frozen has seen none of them, as far as can be known.
+        blocks = held_out if len(held_out) else stretches
+        typical = self._typical_errors(values, blocks)
+        if typical is not None:
+            self.feature_errors_ = typical
+        else:
+            vars(self).pop("feature_errors_", None)
+        if is_fixed:
+            return rule, np.arange(0.0)
+        n_steps = np.diff(blocks).sum()
+        self._say(f"scoring {n_steps:,} steps for the threshold")
+        errors = self._finite(self._block_errors(values, blocks, random))
+        return (_auto_rule(n_steps, self.width) if rule is None else rule), errors
 
     def _warn_of_short_series(self, n_steps):
         warn(
@@ -556,16 +559,7 @@ class WindowedOutlierDetector(DelegatingMixin):
             )
         return errors
 
-    def _trained(self, values, stretches, random, *, is_kept):
-        """Return a clone of the estimator that is fitted on windows of some stretches."""
-        estimator = clone(self.estimator)
-        if not is_kept:
-            _spare_own_threshold(estimator)
-        starts = random_starts(stretches, self.width, self.stride, values.shape[1], random)
-        self._say(f"training on {len(starts):,} windows", level=2)
-        return estimator.fit(picked(all_windows(values, self.width), starts), None)
-
-    def _block_errors(self, estimator, values, blocks, random):
+    def _block_errors(self, values, blocks, random):
         """Return the errors of steps in blocks, wherever the first of their windows begins."""
         total = (blocks[:, 1] - blocks[:, 0]).sum()
         n_places = min(self.stride, _MAX_ALIGNMENTS, max(1, _MAX_CALIBRATION_STEPS // total))
@@ -577,7 +571,7 @@ class WindowedOutlierDetector(DelegatingMixin):
         ]
         local = [np.arange(0, stop - start - self.width + 1, self.stride) for start, stop in pieces]
         starts = [first + own for (first, _), own in zip(pieces, local, strict=True)]
-        errors = self._window_errors(estimator, values, np.concatenate(starts))
+        errors = self._window_errors(values, np.concatenate(starts))
         found = []
         for own in local:
             n_steps = own[-1] + self.width
@@ -589,24 +583,23 @@ class WindowedOutlierDetector(DelegatingMixin):
             found.append(reduced(mine, *form, starts=own)[inner])
         return np.concatenate(found)
 
-    def _typical_errors(self, estimator, values, blocks):
+    def _typical_errors(self, values, blocks):
         """Return the mean error of each channel in blocks, or None if the detector has none."""
         starts = [np.arange(start, stop - self.width + 1) for start, stop in blocks]
         starts = np.concatenate(starts)
         starts = starts[:: 1 + (len(starts) - 1) // _MAX_TYPICAL]
         windows = all_windows(values, self.width)
-        if not tells_channels(estimator) or not keeps_features(estimator, windows[starts[:1]]):
+        if not self._tells_channels(windows[starts[:1]]):
             return None
-        return mean_feature_errors(self._channel_errors(estimator, values, starts))
+        return mean_feature_errors(self._channel_errors(values, starts))
 
-    @property
-    def feature_errors_(self):
-        if vars(self).get("_feature_errors") is None:
+    def _offered(self, name):
+        if name == "feature_errors_":  # those of the detector inside are of other features
             raise AttributeError(
                 "There are no feature_errors_: they need a fitted detector of windows that has "
                 "feature_errors."
             )
-        return self._feature_errors
+        return super()._offered(name)
 
     def _starts(self, series):
         """Return each stretch that holds a window, with the starts of those that cover it."""
@@ -623,20 +616,20 @@ class WindowedOutlierDetector(DelegatingMixin):
         if not parts:
             return errors
         every = np.concatenate([starts for _, starts in parts])
-        of_windows = self._window_errors(self.estimator_, series.values, every, is_shown=True)
+        of_windows = self._window_errors(series.values, every, is_shown=True)
         for (start, stop), starts in parts:
             mine, of_windows = of_windows[: len(starts)], of_windows[len(starts) :]
             form = (stop - start, self.width, self.stride, self.reduce)
             errors[start:stop] = reduced(mine, *form)
         return errors
 
-    def _window_errors(self, estimator, values, starts, is_shown=False):
+    def _window_errors(self, values, starts, is_shown=False):
         windows = all_windows(values, self.width)
         n_done = 0
 
         def errors_of(some):
             nonlocal n_done
-            errors = -np.asarray(estimator.score_samples(windows[some]), dtype=np.float64)
+            errors = -np.asarray(self.estimator_.score_samples(windows[some]), dtype=np.float64)
             n_done += len(some)
             if is_shown and len(some) < len(starts):
                 self._say(f"scored {n_done:,} of {len(starts):,} windows")
@@ -644,11 +637,11 @@ class WindowedOutlierDetector(DelegatingMixin):
 
         return in_batches(errors_of, starts, self._batching(values.shape[1]))
 
-    def _channel_errors(self, estimator, values, starts):
+    def _channel_errors(self, values, starts):
         windows, n_channels = all_windows(values, self.width), values.shape[1]
 
         def errors_of(some):
-            return channel_errors(estimator, windows[some], n_channels)
+            return channel_errors(self.estimator_, windows[some], n_channels)
 
         return in_batches(errors_of, starts, self._batching(n_channels))
 
@@ -667,10 +660,7 @@ class WindowedOutlierDetector(DelegatingMixin):
             return names[np.zeros(len(peaks), dtype=int)], np.ones(len(peaks))
         parts = self._starts(series)
         windows = all_windows(series.values, self.width)
-        if not len(peaks) or not (
-            tells_channels(self.estimator_)
-            and keeps_features(self.estimator_, windows[parts[0][1][:1]])
-        ):
+        if not len(peaks) or not self._tells_channels(windows[parts[0][1][:1]]):
             return [None] * len(peaks), np.full(len(peaks), np.nan)
         every = np.concatenate([starts for _, starts in parts])
         stretch = np.repeat(np.arange(len(parts)), [len(starts) for _, starts in parts])
@@ -680,26 +670,50 @@ class WindowedOutlierDetector(DelegatingMixin):
             every[(every <= peak) & (every + self.width > peak) & (stretch == number)]
             for peak, number in zip(peaks, stretch_of, strict=True)
         ]
-        errors = self._channel_errors(self.estimator_, series.values, np.concatenate(around))
+        errors = self._channel_errors(series.values, np.concatenate(around))
         edges = np.cumsum([len(starts) for starts in around])[:-1]
         found = []
         for own in np.split(errors, edges):
             is_max = self.reduce == "max"
             found.append(own[np.argmax(own.mean(axis=1))] if is_max else own.mean(axis=0))
         found = np.array(found)
-        worst = found.argmax(axis=1)
-        return names[worst], found.max(axis=1) / found.sum(axis=1)
+        # A noisy channel adds much to each error.
+        worst = (found - self.feature_errors_).argmax(axis=1)
+        return names[worst], found[np.arange(len(found)), worst] / found.sum(axis=1)
 
-    def _say(self, what, level=1):
-        if self.verbose >= level:
+    def _tells_channels(self, windows):
+        return tells_channels(self.estimator_) and keeps_features(self.estimator_, windows)
+
+    def _say(self, what):
+        if self.verbose:
             print(f"[WindowedOutlierDetector] {what}", flush=True)
 
 
-def _spare_own_threshold(estimator):
-    """Let a detector that is not kept train on all rows, as its own threshold is not asked for."""
-    detector, is_frozen = last_inside(estimator)
-    threshold = getattr(detector, "threshold", None)
-    if is_frozen or getattr(detector, "contamination", "auto") != "auto" or threshold is None:
-        return
-    if needs_unseen_rows(as_rule(threshold)):
-        detector.set_params(threshold="mean_std")
+def _auto_rule(n_steps, width):
+    """Return the rule that lets 1 % of new normal steps be flagged, on average.
+
+    Of n independent errors as few may be flagged as leaves the promise for one more. Those of
+    neighboring steps are alike: as many as fill half a window count as one, by measurement.
+    """
+    n_independent = n_steps / (width / 2)
+    rate = _RATE - (1 - _RATE) / n_independent
+    return FalsePositiveRate(max(rate, 1 / (n_steps + 1)), confidence=None)
+
+
+def stream_of(detector):
+    """Return a stream for a fitted detector, which it does not change."""
+
+    clock = Clock(*detector._clock)
+
+    def read(X, groups):
+        series = detector._series(X, groups)
+        check_knows_gaps(series, detector.max_gap, clock)
+        return series
+
+    def warn_of_short(n_steps):
+        series = Series(np.empty((n_steps, 0)), np.array([[0, n_steps]]), None, Clock(), None)
+        detector._warn_of_short_stretches(series)
+
+    form = (detector.width, detector.stride, detector.reduce)
+    errors_of = detector._window_errors
+    return SeriesStream(read, errors_of, warn_of_short, form, detector.max_gap, clock)

@@ -3,18 +3,16 @@
 A stretch is the start and the end (exclusive) of steps without a gap between them.
 """
 
-from math import ceil
-
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-# Parts of the series that are held out in turn. Each is scored by what is trained on the others.
-_N_FOLDS = 3
-# Blocks of about so many windows are held out, or shorter ones, so that there are as many of them.
+# Blocks of about so many windows side by side are held out, or longer ones, so that there are about
+# as many of them.
 _WINDOWS_IN_BLOCK = 8
 _N_BLOCKS = 30
-# Of a series with more windows side by side, one fold is enough to set a threshold from.
-_MANY_WINDOWS = 3000
+# One block in three is held out; of a long series fewer, which hold so many windows side by side.
+_MIN_SPACING, _MAX_SPACING = 3, 10
+_WINDOWS_HELD_OUT = 500
 # How many values of training windows are in memory at most.
 _MAX_TRAINING_VALUES = 2**25
 
@@ -129,8 +127,8 @@ def worst_windows(errors, n_steps, width, stride):
     return worst
 
 
-def folds_of(stretches, width, random):
-    """Return which parts of a series to train on and which to hold out, several times.
+def split(stretches, width, random):
+    """Return which parts of a series to train on and which to hold out.
 
     Blocks spread over the series are held out, each at least a window apart from what is trained
     on: steps that lie in the same window, and their neighbors, have like errors.
@@ -146,25 +144,22 @@ def folds_of(stretches, width, random):
 
     Returns
     -------
-    folds : list of tuple (training, held_out)
-        Stretches to train on and stretches to hold out. Empty if the series is too short.
-    is_one : bool
-        Whether the series is so long that one fold is enough, and no training on the whole needed.
+    training, held_out : ndarray of shape (n_parts, 2)
+        Stretches, none shorter than a window. No stretch is held out if the series is too short.
     """
-    lengths = stretches[:, 1] - stretches[:, 0]
-    total = lengths.sum()
+    total = (stretches[:, 1] - stretches[:, 0]).sum()
     blocks = _blocks(stretches, max(total // _N_BLOCKS, _WINDOWS_IN_BLOCK * width), random)
-    if len(blocks) < _N_FOLDS:
-        blocks = _blocks(stretches, ceil(total / _N_FOLDS), None)
-    fold = (np.arange(len(blocks)) + random.randint(_N_FOLDS)) % _N_FOLDS
-    folds = []
-    for number in range(_N_FOLDS):
-        held_out = blocks[fold == number]
-        training = _without(stretches, held_out, width)
+    if len(blocks) < _MIN_SPACING:
+        blocks = _blocks(stretches, max(total // _MIN_SPACING, width), None)
+    wanted = total // (_WINDOWS_HELD_OUT * width)
+    spacing = int(np.clip(wanted, _MIN_SPACING, _MAX_SPACING))
+    # The blocks of some turns may leave nothing to train on.
+    for turn in random.permutation(spacing):
+        held_out = _with_a_window(blocks[turn::spacing], width)
+        training = _with_a_window(_without(stretches, held_out, width), width)
         if len(held_out) and len(training):
-            folds.append((training, held_out))
-    is_one = total > _MANY_WINDOWS * width
-    return (folds[:1] if is_one else folds), is_one
+            return training, held_out
+    return stretches, stretches[:0]
 
 
 def _blocks(stretches, length, random):
@@ -179,6 +174,10 @@ def _blocks(stretches, length, random):
     return np.concatenate(blocks)
 
 
+def _with_a_window(parts, width):
+    return parts[parts[:, 1] - parts[:, 0] >= width]
+
+
 def _without(stretches, held_out, width):
     """Return what is left of stretches at a distance of a window from what is held out."""
     left = []
@@ -189,5 +188,4 @@ def _without(stretches, held_out, width):
                 left.append((position, first - width))
                 position = end + width
         left.append((position, stop))
-    left = np.array(left)
-    return left[left[:, 1] - left[:, 0] >= width]
+    return np.array(left)
