@@ -179,8 +179,10 @@ def _values(transforms, inputs, reconstruction):
 def _typical_errors(transforms, detector, reference, n_features):
     if reference is None:
         return getattr(detector, "feature_errors_", np.full(n_features, np.nan))
-    reference = transformed(transforms, reference)
-    return mean_feature_errors(_feature_errors(detector, reference))
+    errors = np.asarray(_feature_errors(detector, transformed(transforms, reference)))
+    if scores_steps(detector):  # some may have no score
+        errors = errors[~np.isnan(errors).any(axis=1)]
+    return mean_feature_errors(errors)
 
 
 def _feature_errors(detector, rows, groups=None):
@@ -327,7 +329,10 @@ def threshold_report(
     is_outlier = None
     if y is not None:
         check_consistent_length(errors, y)
-        is_outlier = ~inlier_mask(y, inlier_label, outlier_label)
+        is_outlier = ~inlier_mask(y, inlier_label, outlier_label)[~np.isnan(errors)]
+    # Time steps without a score, of which the detector has warned.
+    errors = errors[~np.isnan(errors)]
+    train_errors = None if train_errors is None else train_errors[~np.isnan(train_errors)]
     normal_errors = errors if is_outlier is None else errors[~is_outlier]
     records = {}
     offset = fitted_offset(estimator)
@@ -353,7 +358,8 @@ def _checked_errors(estimator, X, name):
             "detector that scores new rows (LocalOutlierFactor does with novelty=True)."
         )
     errors = -column_or_1d(estimator.score_samples(X)).astype(np.float64)
-    unfit = np.count_nonzero(~np.isfinite(errors))
+    is_unscored = np.isnan(errors) & scores_steps(estimator)
+    unfit = np.count_nonzero(~np.isfinite(errors) & ~is_unscored)
     if unfit:
         raise ValueError(
             f"Of the {len(errors)} errors of {name} {unfit} are not finite, and no rule can set a "
