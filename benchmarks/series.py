@@ -1,10 +1,11 @@
 """Long series: the share of normal steps that is flagged, and planted faults that are found.
 
 Six kinds of normal series, five seeds each: trained on the first half, judged on the second, with
-the defaults of WindowedOutlierDetector around a standard-scaled autoencoder. Then faults are planted
-in the second half of those without a trend, and found beside IsolationForest on the same windows.
-A step counts as a minute. An event is found if an alarm touches it; an alarm farther than a window
-from each fault is a false event. Prints tables and writes results/series.json.
+the defaults of WindowedOutlierDetector around a standard-scaled autoencoder. Then faults are
+planted in the second half of those without a trend, and found beside IsolationForest on the same
+windows. A step counts as a minute. An event is found if an alarm touches it; an alarm farther than
+a window from each fault is a false event. The scores are judged by VUS-PR (Paparrizos et al.,
+2022), too, if aeon is installed. Prints tables and writes results/series.json.
 """
 
 import os
@@ -45,7 +46,7 @@ def two_periods(random, n_steps=N_STEPS):
 
 
 def trend(random):
-    """A series behind the step that takes its trend out: differences."""
+    """Return a series behind the step that takes its trend out: differences."""
     X = one_period(random) + np.linspace(0, 40, N_STEPS)[:, None]
     return np.diff(X, axis=0)
 
@@ -60,14 +61,20 @@ def ecg(random):
 
 
 def sensors(random):
-    """Five channels of a plant whose load varies, a row a minute, with gaps."""
+    """Return five channels of a plant whose load varies, a row a minute, with gaps."""
     steps = np.arange(N_STEPS + 2000)
     slow = lfilter([0.02], [1, -0.98], random.standard_normal((2, len(steps)))) * 7
     daily = np.sin(2 * np.pi * steps / DAY)
     cycle = np.sin(2 * np.pi * steps / 97)
     sources = np.stack([daily, cycle, *slow])
     mixing = np.array(
-        [[1, 0.3, 0.5, 0], [0.6, 0.8, 0, 0.4], [0, 1, 0.3, 0.3], [0.8, 0, 0.6, 0.2], [0.3, 0.5, 0, 1]]
+        [
+            [1, 0.3, 0.5, 0],
+            [0.6, 0.8, 0, 0.4],
+            [0, 1, 0.3, 0.3],
+            [0.8, 0, 0.6, 0.2],
+            [0.3, 0.5, 0, 1],
+        ]
     )
     X = (mixing @ sources).T + 0.1 * random.standard_normal((len(steps), 5))
     X = X * [3, 1, 0.2, 40, 7] + [20, 5, 1, 300, 60]
@@ -202,7 +209,9 @@ def flagged_table(results, which):
     for name, runs in results.items():
         kinds[name].extend(run[which]["flagged"] for run in runs)
     for name, shares in kinds.items():
-        rows.append((name, f"{np.mean(shares):.2%}", f"{np.min(shares):.2%}", f"{np.max(shares):.2%}"))
+        rows.append(
+            (name, f"{np.mean(shares):.2%}", f"{np.min(shares):.2%}", f"{np.max(shares):.2%}")
+        )
     print_table((f"normal steps flagged, {which}", "mean", "lowest", "highest"), rows)
 
 

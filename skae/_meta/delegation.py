@@ -332,7 +332,7 @@ class InnerDetectorMixin(DelegatingMixin):
 
 
 class OwnOffsetMixin(InnerDetectorMixin):
-    """Base class of those that judge the scores of the inner estimator by an offset of their own."""
+    """Base class of those that judge the inner estimator's scores by an offset of their own."""
 
     offset_: float
 
@@ -431,3 +431,11 @@ def inner_of(estimator):
     if isinstance(estimator, FrozenEstimator):
         return estimator.estimator
     return getattr(estimator, "best_estimator_", None)
+
+
+def first_step(estimator):
+    """Return what sees the data first: in a pipeline, the first step that does anything."""
+    for _, step in getattr(estimator, "steps", []):
+        if step not in (None, "passthrough"):
+            return first_step(step)
+    return estimator

@@ -165,7 +165,7 @@ class ThresholdedOutlierDetector(OwnOffsetMixin):
     def _held_out_errors(self, X, y, fit_params, groups, stratify):
         """Return the errors of the rows that `cv` holds out, and which rows they are."""
         X, y = indexable(X, y)
-        folds = list(check_cv(self.cv, y, classifier=stratify).split(X, y, groups))
+        folds = list(check_cv(self.cv, y, classifier=stratify).split(X, y))
         if not folds:
             raise ValueError(
                 f"cv={self.cv!r} has no folds, so that no row is held out: give a number of folds, "

@@ -21,7 +21,7 @@ from skae._meta.channels import (
     reconstructed,
     tells_channels,
 )
-from skae._meta.delegation import DelegatingMixin, check_scores_samples
+from skae._meta.delegation import DelegatingMixin, check_scores_samples, first_step
 from skae._meta.events import check_event_params, event_table, events_in, peaks_of
 from skae._meta.series import Clock, Series, check_max_gap, series_of
 from skae._meta.stream import SeriesStream, check_knows_gaps
@@ -55,8 +55,10 @@ from skae.thresholds import (
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-# The share of normal steps that the default threshold may flag.
+# The share of normal steps that the default threshold may flag, on average over the places where
+# the first window may begin, and the share for the worst of these places.
 _RATE = 0.01
+_WORST = FalsePositiveRate(0.02, confidence=None)
 # With a stride, windows of a block may begin at as many places; so many are tried at most.
 _MAX_ALIGNMENTS = 16
 # Errors of steps that are enough to set a threshold from.
@@ -94,7 +96,8 @@ class WindowedOutlierDetector(DelegatingMixin):
     threshold : str, float or rule, default="auto"
         How the offset is set from the errors of time steps (minus `score_samples`) that the
         detector was not trained on: blocks of the series are held out, at least a window apart from
-        what is trained on. "auto" lets 1 % of new normal steps be flagged, on average.
+        what is trained on. "auto" lets 1 % of new normal steps be flagged, on average,
+        and with a stride no more than 2 % at whatever phase of a period the windows begin.
         Otherwise a rule of :mod:`skae.thresholds` without labels, the short name of one, or the
         threshold itself, with which nothing is held out.
     max_gap : "auto", number, duration or None, default="auto"
@@ -248,8 +251,10 @@ class WindowedOutlierDetector(DelegatingMixin):
             self._clock = tuple(series.clock)  # for skops, which knows tuples
             random = check_random_state(self.random_state)
             self.rule_, errors = self._fit_and_hold_out(series.values, stretches, rule, random)
-            check_sign(self.rule_, errors)
-            self.offset_ = -float(self.rule_.threshold(errors))
+            check_sign(self.rule_, np.concatenate(errors))
+            self.offset_ = -float(self.rule_.threshold(np.concatenate(errors)))
+            if rule is None:
+                self.offset_ = min(self.offset_, *(-_WORST.threshold(each) for each in errors))
         return self
 
     def score_samples(self, X: ArrayLike, groups: ArrayLike | None = None) -> np.ndarray:
@@ -361,9 +366,9 @@ class WindowedOutlierDetector(DelegatingMixin):
               follows is one usual step later.
             - `peak`: the step with the largest error.
             - `score`: the score of that step, the lowest of the event.
-            - `channel` and `share`: which channel adds most to the error of that step beyond what
-              it usually adds (`feature_errors_`), by name if it has one, and its share in that
-              error. Missing if there are several channels and the detector inside has no
+            - `channel` and `share`: which channel adds most to the errors of the event, beyond what
+              it usually adds (`feature_errors_`), by name if it has one, and its share in these
+              errors. Missing if there are several channels and the detector inside has no
               `feature_errors`.
 
         Raises
@@ -379,7 +384,7 @@ class WindowedOutlierDetector(DelegatingMixin):
         flags = -errors - offset < 0
         found = events_in(flags, series.stretches, merge_within, min_length)
         peaks = peaks_of(errors, found)
-        return event_table(series, found, peaks, errors, *self._causes(series, peaks))
+        return event_table(series, found, peaks, errors, *self._causes(series, found))
 
     @available_if(lambda self: tells_channels(self._inner))
     def feature_errors(self, X: ArrayLike, groups: ArrayLike | None = None) -> np.ndarray:
@@ -402,19 +407,11 @@ class WindowedOutlierDetector(DelegatingMixin):
         """
         check_is_fitted(self)
         series = self._series(X, groups)
-        windows = all_windows(series.values, self.width)
         self._warn_of_short_stretches(series)
-        errors = np.full(series.values.shape, np.nan)
-        for (start, stop), starts in self._starts(series):
-            check_keeps_features(self.estimator_, windows[starts[:1]])
-            by_channel = self._channel_errors(series.values, starts)
-            form = (stop - start, self.width, self.stride)
-            if self.reduce == "max":
-                worst = worst_windows(by_channel.mean(axis=1), *form)
-                errors[start:stop] = by_channel[worst]
-            else:
-                errors[start:stop] = reduced(by_channel, *form, "mean")
-        return errors
+        parts = self._starts(series)
+        if parts:
+            check_keeps_features(self.estimator_, all_windows(series.values, self.width)[:1])
+        return self._step_channel_errors(series, parts)
 
     @available_if(lambda self: tells_channels(self._inner))
     def reconstruct(self, X: ArrayLike, groups: ArrayLike | None = None) -> np.ndarray:
@@ -449,7 +446,9 @@ class WindowedOutlierDetector(DelegatingMixin):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = get_tags(self.estimator).input_tags.allow_nan
+        # Of what sees the windows first: a pipeline's own tags do not say.
+        first = get_tags(first_step(self.estimator))
+        tags.input_tags.allow_nan = first.input_tags.allow_nan
         return tags
 
     def _validate_params(self):
@@ -498,7 +497,9 @@ class WindowedOutlierDetector(DelegatingMixin):
                 "leave these steps out and name the stretches between them by groups, or by the "
                 "index of a DataFrame, or fill them, for example with SimpleImputer or KNNImputer."
             )
-        return series_of(values, table, groups, self.max_gap, None if reset else Clock(*self._clock))
+        return series_of(
+            values, table, groups, self.max_gap, None if reset else Clock(*self._clock)
+        )
 
     def _warn_of_short_stretches(self, series):
         lengths = series.stretches[:, 1] - series.stretches[:, 0]
@@ -535,10 +536,11 @@ class WindowedOutlierDetector(DelegatingMixin):
         else:
             vars(self).pop("feature_errors_", None)
         if is_fixed:
-            return rule, np.arange(0.0)
+            return rule, [np.zeros(1)]  # it looks at no error
         n_steps = np.diff(blocks).sum()
         self._say(f"scoring {n_steps:,} steps for the threshold")
-        errors = self._finite(self._block_errors(values, blocks, random))
+        errors = self._block_errors(values, blocks, random)
+        self._check_finite(np.concatenate(errors))
         return (_auto_rule(n_steps, self.width) if rule is None else rule), errors
 
     def _warn_of_short_series(self, n_steps):
@@ -549,7 +551,7 @@ class WindowedOutlierDetector(DelegatingMixin):
             "series, a smaller width, or the threshold as a number."
         )
 
-    def _finite(self, errors):
+    def _check_finite(self, errors):
         unfit = np.count_nonzero(~np.isfinite(errors))
         if unfit:
             raise ValueError(
@@ -557,23 +559,30 @@ class WindowedOutlierDetector(DelegatingMixin):
                 f"finite: look at how {type(self.estimator).__name__} scores normal windows, or "
                 "give threshold= as a number."
             )
-        return errors
 
     def _block_errors(self, values, blocks, random):
-        """Return the errors of steps in blocks, wherever the first of their windows begins."""
+        """Return the errors of steps in blocks, for each of some places where windows may begin.
+
+        A new series begins at any phase of its period, and with a stride its windows see no other
+        ones. So a list has the errors by windows at each phase, among `stride` steps.
+        """
         total = (blocks[:, 1] - blocks[:, 0]).sum()
         n_places = min(self.stride, _MAX_ALIGNMENTS, max(1, _MAX_CALIBRATION_STEPS // total))
-        pieces = [
-            (start + place, stop)
-            for start, stop in blocks
-            for place in random.permutation(self.stride)[:n_places]
-            if stop - start - place >= self.width
-        ]
-        local = [np.arange(0, stop - start - self.width + 1, self.stride) for start, stop in pieces]
-        starts = [first + own for (first, _), own in zip(pieces, local, strict=True)]
-        errors = self._window_errors(values, np.concatenate(starts))
+        places = random.permutation(self.stride)[:n_places]
+        found = [self._errors_at(place, values, blocks) for place in places]
+        return [errors for errors in found if len(errors)]
+
+    def _errors_at(self, place, values, blocks):
+        """Return the errors of steps in blocks by windows that begin at one of `stride` places."""
+        firsts = blocks[:, 0] + (place - blocks[:, 0]) % self.stride
+        lengths = np.maximum(blocks[:, 1] - firsts - self.width + 1, 0)
+        local = [np.arange(0, length, self.stride) for length in lengths]
+        starts = np.concatenate([first + own for first, own in zip(firsts, local, strict=True)])
+        if not len(starts):
+            return np.empty(0)
+        errors = self._window_errors(values, starts)
         found = []
-        for own in local:
+        for own in filter(len, local):
             n_steps = own[-1] + self.width
             mine, errors = errors[: len(own)], errors[len(own) :]
             counts = n_windows_of(n_steps, self.width, self.stride, own)
@@ -652,34 +661,42 @@ class WindowedOutlierDetector(DelegatingMixin):
         size = self._batching(n_channels)[0]
         return [starts[first : first + size] for first in range(0, len(starts), size)]
 
-    def _causes(self, series, peaks):
-        """Return which channel adds most to the error of each peak, and its share."""
+    def _step_channel_errors(self, series, parts, is_asked=None):
+        """Return the error of each channel of each step, right for the steps asked for."""
+        errors = np.full(series.values.shape, np.nan)
+        if is_asked is None:
+            is_asked = np.ones(len(errors), dtype=bool)
+        n_asked = np.r_[0, np.cumsum(is_asked)]
+        for (start, stop), starts in parts:
+            by_channel = np.zeros((len(starts), errors.shape[1]))
+            needed = np.flatnonzero(n_asked[starts + self.width] > n_asked[starts])
+            if not len(needed):
+                continue
+            by_channel[needed] = self._channel_errors(series.values, starts[needed])
+            form = (stop - start, self.width, self.stride)
+            if self.reduce == "max":
+                worst = worst_windows(by_channel.mean(axis=1), *form)
+                errors[start:stop] = by_channel[worst]
+            else:
+                errors[start:stop] = reduced(by_channel, *form, "mean")
+        return errors
+
+    def _causes(self, series, found):
+        """Return which channel adds most to the errors of each event, and its share."""
         n_channels = series.values.shape[1]
         names = np.array(getattr(self, "feature_names_in_", range(n_channels)))
         if n_channels == 1:
-            return names[np.zeros(len(peaks), dtype=int)], np.ones(len(peaks))
-        parts = self._starts(series)
-        windows = all_windows(series.values, self.width)
-        if not len(peaks) or not self._tells_channels(windows[parts[0][1][:1]]):
-            return [None] * len(peaks), np.full(len(peaks), np.nan)
-        every = np.concatenate([starts for _, starts in parts])
-        stretch = np.repeat(np.arange(len(parts)), [len(starts) for _, starts in parts])
-        stretch_of = np.searchsorted([start for (start, _), _ in parts], peaks, side="right") - 1
-        # A stretch has one window out of order at most, its last one.
-        around = [
-            every[(every <= peak) & (every + self.width > peak) & (stretch == number)]
-            for peak, number in zip(peaks, stretch_of, strict=True)
-        ]
-        errors = self._channel_errors(series.values, np.concatenate(around))
-        edges = np.cumsum([len(starts) for starts in around])[:-1]
-        found = []
-        for own in np.split(errors, edges):
-            is_max = self.reduce == "max"
-            found.append(own[np.argmax(own.mean(axis=1))] if is_max else own.mean(axis=0))
-        found = np.array(found)
+            return names[np.zeros(len(found), dtype=int)], np.ones(len(found))
+        if not len(found) or not self._tells_channels(all_windows(series.values, self.width)[:1]):
+            return [None] * len(found), np.full(len(found), np.nan)
+        is_asked = np.zeros(len(series.values), dtype=bool)
+        for start, stop in found:
+            is_asked[start:stop] = True
+        errors = self._step_channel_errors(series, self._starts(series), is_asked)
+        means = np.stack([errors[start:stop].mean(axis=0) for start, stop in found])
         # A noisy channel adds much to each error.
-        worst = (found - self.feature_errors_).argmax(axis=1)
-        return names[worst], found[np.arange(len(found)), worst] / found.sum(axis=1)
+        worst = (means - self.feature_errors_).argmax(axis=1)
+        return names[worst], means[np.arange(len(means)), worst] / means.sum(axis=1)
 
     def _tells_channels(self, windows):
         return tells_channels(self.estimator_) and keeps_features(self.estimator_, windows)
@@ -702,7 +719,6 @@ def _auto_rule(n_steps, width):
 
 def stream_of(detector):
     """Return a stream for a fitted detector, which it does not change."""
-
     clock = Clock(*detector._clock)
 
     def read(X, groups):

@@ -316,9 +316,7 @@ class SeriesDisplay:
         ]
         if self.is_inlier is not None:
             for ends, label in self._labeled_spans(~self.is_inlier, "labeled outliers"):
-                panel.axvspan(
-                    *ends, ymax=0.05, color=GREEN, alpha=0.8, linewidth=0, label=label
-                )
+                panel.axvspan(*ends, ymax=0.05, color=GREEN, alpha=0.8, linewidth=0, label=label)
         return spans
 
     def _labeled_spans(self, flags, label):
