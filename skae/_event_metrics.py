@@ -240,7 +240,7 @@ def _touches(spans, flags):
     return before[spans[:, 1]] > before[spans[:, 0]]
 
 
-def _widened(flags, tolerance, breaks):
+def _widened(flags, tolerance: Any, breaks):
     """Return runs of true values widened on both sides, within their stretches."""
     if not (isinstance(tolerance, Real) and tolerance >= 0 and int(tolerance) == tolerance):
         raise ValueError(f"tolerance must be a whole number of steps >= 0; got {tolerance!r}.")

@@ -59,12 +59,20 @@ def sliced_params(X, fit_params, rows):
     return sliced
 
 
-def scores_steps(estimator):
+def scores_steps(estimator: Any):
     """Tell whether the detector inside, fitted or not, scores the time steps of a series.
 
     Then rows are scored by their neighbors, some may have no score, and there may be groups.
     """
-    return hasattr(split_pipeline(estimator)[1], "events")
+    while True:
+        if isinstance(estimator, Pipeline):
+            estimator = estimator.steps[-1][1]
+        elif isinstance(estimator, InnerDetectorMixin):
+            estimator = estimator._inner
+        elif inner_of(estimator) is not None:
+            estimator = inner_of(estimator)
+        else:
+            return hasattr(estimator, "events")
 
 
 def of_rows(estimator, method, X, groups=None):

@@ -12,7 +12,7 @@ def check_event_params(merge_within, min_length):
     """Refuse what is no number of steps."""
     for name, value, least in (("merge_within", merge_within, 0), ("min_length", min_length, 1)):
         is_whole = isinstance(value, Integral) and not isinstance(value, bool)
-        if not (is_whole and value >= least):
+        if not (is_whole and int(value) >= least):
             raise ValueError(f"{name} must be a whole number of steps >= {least}; got {value!r}.")
 
 

@@ -54,6 +54,11 @@ class Series(NamedTuple):
         return self.stretches[self.stretches[:, 1] - self.stretches[:, 0] >= width]
 
 
+def clock_of(pair: Any) -> Clock:
+    """Return a clock that was kept as a plain tuple."""
+    return Clock(*pair)
+
+
 def series_of(values, X, groups, max_gap, clock=None):
     """Return a series: checked values, and the gaps that groups or the index of X tell of.
 
@@ -174,12 +179,12 @@ def _limit(max_gap, clock):
     return _duration(max_gap)
 
 
-def check_max_gap(max_gap):
+def check_max_gap(max_gap: Any):
     """Refuse what is neither a number above zero nor a duration."""
     if max_gap is None or (isinstance(max_gap, str) and max_gap == "auto"):
         return
     if isinstance(max_gap, Real) and not isinstance(max_gap, bool):
-        is_fit = max_gap > 0
+        is_fit = float(max_gap) > 0
     elif isinstance(max_gap, (str, timedelta, np.timedelta64)):
         is_fit = _duration(max_gap) > 0
     else:

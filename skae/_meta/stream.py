@@ -1,6 +1,7 @@
 """A series that arrives in chunks, and the scores of its steps as they become final."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ class SeriesStream:
         self._width, self._stride, self._reduce = form
         self._max_gap, self._clock = max_gap, clock
         self._forget()
-        self._last = None
+        self._last: Any = None
 
     @property
     def n_pending(self):

@@ -23,7 +23,7 @@ from skae._meta.channels import (
 )
 from skae._meta.delegation import DelegatingMixin, check_scores_samples, first_step
 from skae._meta.events import check_event_params, event_table, events_in, peaks_of
-from skae._meta.series import Clock, Series, check_max_gap, series_of
+from skae._meta.series import Clock, Series, check_max_gap, clock_of, series_of
 from skae._meta.stream import SeriesStream, check_knows_gaps
 from skae._meta.windows import (
     all_windows,
@@ -433,7 +433,7 @@ class WindowedOutlierDetector(DelegatingMixin):
         series = self._series(X, groups)
         windows = all_windows(series.values, self.width)
         self._warn_of_short_stretches(series)
-        total = np.zeros(series.values.shape)
+        total = np.zeros_like(series.values, dtype=np.float64)
         counts = np.zeros(len(total), dtype=np.int64)
         for (start, stop), starts in self._starts(series):
             check_keeps_features(self.estimator_, windows[starts[:1]])
@@ -498,7 +498,7 @@ class WindowedOutlierDetector(DelegatingMixin):
                 "index of a DataFrame, or fill them, for example with SimpleImputer or KNNImputer."
             )
         return series_of(
-            values, table, groups, self.max_gap, None if reset else Clock(*self._clock)
+            values, table, groups, self.max_gap, None if reset else clock_of(self._clock)
         )
 
     def _warn_of_short_stretches(self, series):
@@ -534,7 +534,7 @@ class WindowedOutlierDetector(DelegatingMixin):
         if typical is not None:
             self.feature_errors_ = typical
         else:
-            vars(self).pop("feature_errors_", None)
+            self.__dict__.pop("feature_errors_", None)
         if is_fixed:
             return rule, [np.zeros(1)]  # it looks at no error
         n_steps = np.diff(blocks).sum()
@@ -663,7 +663,7 @@ class WindowedOutlierDetector(DelegatingMixin):
 
     def _step_channel_errors(self, series, parts, is_asked=None):
         """Return the error of each channel of each step, right for the steps asked for."""
-        errors = np.full(series.values.shape, np.nan)
+        errors: Any = np.full(series.values.shape, np.nan)
         if is_asked is None:
             is_asked = np.ones(len(errors), dtype=bool)
         n_asked = np.r_[0, np.cumsum(is_asked)]
@@ -719,7 +719,7 @@ def _auto_rule(n_steps, width):
 
 def stream_of(detector):
     """Return a stream for a fitted detector, which it does not change."""
-    clock = Clock(*detector._clock)
+    clock = clock_of(detector._clock)
 
     def read(X, groups):
         series = detector._series(X, groups)

@@ -233,13 +233,13 @@ class SeriesDisplay:
         threshold = checked_threshold(threshold)
         if is_flagged is None:
             is_flagged = errors > (np.inf if threshold is None else threshold)
-        is_flagged = column_or_1d(is_flagged).astype(bool)
-        check_consistent_length(values, is_flagged)
+        flags: Any = column_or_1d(is_flagged).astype(bool)
+        check_consistent_length(values, flags)
         series = series_of(values, X, groups, max_gap)
         display = cls(
             values=values,
             errors=errors,
-            is_flagged=is_flagged,
+            is_flagged=flags,
             times=series.index,
             breaks=series.stretches[1:, 0],
             threshold=threshold,
