@@ -1,6 +1,6 @@
 """How well alarms in a series find its events: an event counts once, however long it is."""
 
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -240,9 +240,9 @@ def _touches(spans, flags):
     return before[spans[:, 1]] > before[spans[:, 0]]
 
 
-def _widened(flags, tolerance: Any, breaks):
+def _widened(flags, tolerance, breaks):
     """Return runs of true values widened on both sides, within their stretches."""
-    if not (isinstance(tolerance, Real) and tolerance >= 0 and int(tolerance) == tolerance):
+    if not isinstance(tolerance, Integral) or isinstance(tolerance, bool) or int(tolerance) < 0:
         raise ValueError(f"tolerance must be a whole number of steps >= 0; got {tolerance!r}.")
     edges = np.r_[0, breaks, len(flags)].astype(np.int64)
     widened = flags.copy()
