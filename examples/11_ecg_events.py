@@ -56,7 +56,7 @@ print(f"threshold of the error: {-detector.offset_:.2f}")
 # ----------
 # A beat may raise two alarms, so those within half a second of each other are one.
 events = detector.events(strip, merge_within=RATE // 2)
-print(events[["start", "end", "peak", "score"]].round(2).to_string())
+print(events[["start", "end", "peak", "score"]].to_string(float_format="%.2f"))
 
 # %%
 # How good are they? An event counts as found if an alarm touches it. The windows reach a beat

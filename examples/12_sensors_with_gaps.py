@@ -57,13 +57,17 @@ detector = WindowedOutlierDetector(
     make_pipeline(StandardScaler(), network), width=60, stride=5, random_state=0
 ).fit(train)
 events = detector.events(new, merge_within=60)
-print(events.round(2).to_string())
+print(events.to_string(float_format="%.2f"))
 
 # %%
 # Which sensor was it? Each event names the one that adds most to its errors beyond what is usual.
 # Of single minutes, `explain` lists several.
 worst = events.loc[events["score"].idxmin()]
-print(explain(detector, new, top=2).query("row == @worst.peak").round(2).to_string(index=False))
+print(
+    explain(detector, new, top=2)
+    .query("row == @worst.peak")
+    .to_string(index=False, float_format="%.2f")
+)
 
 # %%
 # At most two false alarms a day
@@ -104,7 +108,9 @@ def without_trend(table):
     return table - table.rolling(f"{DAY}min", min_periods=1).mean()
 
 
-drift = pd.Series(np.linspace(0, 12, 21 * DAY), pd.date_range("2026-03-01", periods=21 * DAY, freq="min"))
+drift = pd.Series(
+    np.linspace(0, 12, 21 * DAY), pd.date_range("2026-03-01", periods=21 * DAY, freq="min")
+)
 rising, rising_on = (part.add(drift.reindex(part.index), axis=0) for part in (train, other))
 for name, steps in (
     ("as it is", [detector]),

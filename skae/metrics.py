@@ -376,7 +376,8 @@ class _AnomalyScorer:
         request = MetadataRequest(owner=repr(self))
         if self._accept_sample_weight():
             request.score.add_request(param="sample_weight", alias=sample_weight)
-        request.score.add_request(param="groups", alias=groups)
+        if groups is not False:
+            request.score.add_request(param="groups", alias=groups)
         return request
 
     # Multi-metric searches call this when they are fitted with weights and routing is disabled.

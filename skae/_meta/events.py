@@ -34,10 +34,16 @@ def events_in(flags, stretches, merge_within, min_length):
 
 
 def peaks_of(errors, found):
-    """Return the step with the largest error in each event."""
-    return np.array(
-        [start + np.nanargmax(errors[start:stop]) for start, stop in found], dtype=np.int64
-    )
+    """Return the step with the largest error in each event, the middle one of equal ones.
+
+    All steps of the worst window may have its error.
+    """
+    peaks = []
+    for start, stop in found:
+        own = errors[start:stop]
+        largest = np.flatnonzero(own == own.max())
+        peaks.append(start + largest[len(largest) // 2])
+    return np.array(peaks, dtype=np.int64)
 
 
 def event_table(series, found, peaks, errors, channel, share) -> Any:

@@ -13,29 +13,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from skae._detectors.base import unchanged_on_failure
 from skae._detectors.checks import as_table, check_sign, check_threshold
-from skae._errors import mean_feature_errors
-from skae._meta.channels import (
-    channel_errors,
-    check_keeps_features,
-    keeps_features,
-    reconstructed,
-    tells_channels,
-)
+from skae._meta.channels import tells_channels
 from skae._meta.delegation import DelegatingMixin, check_scores_samples, first_step
 from skae._meta.events import check_event_params, event_table, events_in, peaks_of
 from skae._meta.series import Clock, Series, check_max_gap, clock_of, series_of
 from skae._meta.stream import SeriesStream, check_knows_gaps
-from skae._meta.windows import (
-    all_windows,
-    covering_starts,
-    n_windows_of,
-    picked,
-    random_starts,
-    reduced,
-    split,
-    worst_windows,
-)
-from skae._network.scorer import in_batches
+from skae._meta.window_scores import WindowScores
+from skae._meta.windows import all_windows, picked, random_starts, split
 from skae._sklearn_compat import (
     HasMethods,
     Interval,
@@ -59,14 +43,6 @@ if TYPE_CHECKING:
 # the first window may begin, and the share for the worst of these places.
 _RATE = 0.01
 _WORST = FalsePositiveRate(0.02, confidence=None)
-# With a stride, windows of a block may begin at as many places; so many are tried at most.
-_MAX_ALIGNMENTS = 16
-# Errors of steps that are enough to set a threshold from.
-_MAX_CALIBRATION_STEPS = 2**21
-# Values of windows that are given to the detector at once.
-_MAX_VALUES = 2**23
-# Windows whose features' errors are typical of all.
-_MAX_TYPICAL = 4096
 
 
 class WindowedOutlierDetector(DelegatingMixin):
@@ -364,7 +340,7 @@ class WindowedOutlierDetector(DelegatingMixin):
             - `start` and `end`: the first step, and the one after the last; in values of the index
               of X if that is made of times or numbers, or else as positions. The end of what a gap
               follows is one usual step later.
-            - `peak`: the step with the largest error.
+            - `peak`: the step with the largest error; of several, the one in the middle.
             - `score`: the score of that step, the lowest of the event.
             - `channel` and `share`: which channel adds most to the errors of the event, beyond what
               it usually adds (`feature_errors_`), by name if it has one, and its share in these
@@ -384,7 +360,10 @@ class WindowedOutlierDetector(DelegatingMixin):
         flags = -errors - offset < 0
         found = events_in(flags, series.stretches, merge_within, min_length)
         peaks = peaks_of(errors, found)
-        return event_table(series, found, peaks, errors, *self._causes(series, found))
+        channels, shares = self._scores.causes(series, found, lambda: self.feature_errors_)
+        names = np.array(getattr(self, "feature_names_in_", range(series.values.shape[1])))
+        channels = [None] * len(found) if channels is None else names[channels]
+        return event_table(series, found, peaks, errors, channels, shares)
 
     @available_if(lambda self: tells_channels(self._inner))
     def feature_errors(self, X: ArrayLike, groups: ArrayLike | None = None) -> np.ndarray:
@@ -408,10 +387,7 @@ class WindowedOutlierDetector(DelegatingMixin):
         check_is_fitted(self)
         series = self._series(X, groups)
         self._warn_of_short_stretches(series)
-        parts = self._starts(series)
-        if parts:
-            check_keeps_features(self.estimator_, all_windows(series.values, self.width)[:1])
-        return self._step_channel_errors(series, parts)
+        return self._scores.channel_errors(series)
 
     @available_if(lambda self: tells_channels(self._inner))
     def reconstruct(self, X: ArrayLike, groups: ArrayLike | None = None) -> np.ndarray:
@@ -431,18 +407,8 @@ class WindowedOutlierDetector(DelegatingMixin):
         """
         check_is_fitted(self)
         series = self._series(X, groups)
-        windows = all_windows(series.values, self.width)
         self._warn_of_short_stretches(series)
-        total = np.zeros_like(series.values, dtype=np.float64)
-        counts = np.zeros(len(total), dtype=np.int64)
-        for (start, stop), starts in self._starts(series):
-            check_keeps_features(self.estimator_, windows[starts[:1]])
-            counts[start:stop] = n_windows_of(stop - start, self.width, self.stride, starts - start)
-            for some in self._batches(starts, total.shape[1]):
-                found = reconstructed(self.estimator_, windows[some])
-                for place, values in enumerate(np.split(found, self.width, axis=1)):
-                    total[some + place] += values
-        return np.where(counts[:, None] > 0, total, np.nan) / np.maximum(counts, 1)[:, None]
+        return self._scores.reconstruction(series)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -530,7 +496,7 @@ class WindowedOutlierDetector(DelegatingMixin):
         self.estimator_ = clone(self.estimator).fit(windows, None)
         # What is frozen has seen none of them, as far as can be known.
         blocks = held_out if len(held_out) else stretches
-        typical = self._typical_errors(values, blocks)
+        typical = self._scores.typical_errors(values, blocks)
         if typical is not None:
             self.feature_errors_ = typical
         else:
@@ -539,7 +505,7 @@ class WindowedOutlierDetector(DelegatingMixin):
             return rule, [np.zeros(1)]  # it looks at no error
         n_steps = np.diff(blocks).sum()
         self._say(f"scoring {n_steps:,} steps for the threshold")
-        errors = self._block_errors(values, blocks, random)
+        errors = self._scores.block_errors(values, blocks, random)
         self._check_finite(np.concatenate(errors))
         return (_auto_rule(n_steps, self.width) if rule is None else rule), errors
 
@@ -560,48 +526,6 @@ class WindowedOutlierDetector(DelegatingMixin):
                 "give threshold= as a number."
             )
 
-    def _block_errors(self, values, blocks, random):
-        """Return the errors of steps in blocks, for each of some places where windows may begin.
-
-        A new series begins at any phase of its period, and with a stride its windows see no other
-        ones. So a list has the errors by windows at each phase, among `stride` steps.
-        """
-        total = (blocks[:, 1] - blocks[:, 0]).sum()
-        n_places = min(self.stride, _MAX_ALIGNMENTS, max(1, _MAX_CALIBRATION_STEPS // total))
-        places = random.permutation(self.stride)[:n_places]
-        found = [self._errors_at(place, values, blocks) for place in places]
-        return [errors for errors in found if len(errors)]
-
-    def _errors_at(self, place, values, blocks):
-        """Return the errors of steps in blocks by windows that begin at one of `stride` places."""
-        firsts = blocks[:, 0] + (place - blocks[:, 0]) % self.stride
-        lengths = np.maximum(blocks[:, 1] - firsts - self.width + 1, 0)
-        local = [np.arange(0, length, self.stride) for length in lengths]
-        starts = np.concatenate([first + own for first, own in zip(firsts, local, strict=True)])
-        if not len(starts):
-            return np.empty(0)
-        errors = self._window_errors(values, starts)
-        found = []
-        for own in filter(len, local):
-            n_steps = own[-1] + self.width
-            mine, errors = errors[: len(own)], errors[len(own) :]
-            counts = n_windows_of(n_steps, self.width, self.stride, own)
-            # At the ends of a block, steps lie in fewer windows than they would in a long series.
-            inner = counts >= min(self.width // self.stride, counts.max())
-            form = (n_steps, self.width, self.stride, self.reduce)
-            found.append(reduced(mine, *form, starts=own)[inner])
-        return np.concatenate(found)
-
-    def _typical_errors(self, values, blocks):
-        """Return the mean error of each channel in blocks, or None if the detector has none."""
-        starts = [np.arange(start, stop - self.width + 1) for start, stop in blocks]
-        starts = np.concatenate(starts)
-        starts = starts[:: 1 + (len(starts) - 1) // _MAX_TYPICAL]
-        windows = all_windows(values, self.width)
-        if not self._tells_channels(windows[starts[:1]]):
-            return None
-        return mean_feature_errors(self._channel_errors(values, starts))
-
     def _offered(self, name):
         if name == "feature_errors_":  # those of the detector inside are of other features
             raise AttributeError(
@@ -610,96 +534,13 @@ class WindowedOutlierDetector(DelegatingMixin):
             )
         return super()._offered(name)
 
-    def _starts(self, series):
-        """Return each stretch that holds a window, with the starts of those that cover it."""
-        return [
-            ((start, stop), start + covering_starts(stop - start, self.width, self.stride))
-            for start, stop in series.long_stretches(self.width)
-        ]
+    @property
+    def _scores(self):
+        return WindowScores(self.estimator_, self.width, self.stride, self.reduce, self._say)
 
     def _step_errors(self, series):
-        """Return the error of each step; NaN where there is none."""
         self._warn_of_short_stretches(series)
-        errors = np.full(len(series.values), np.nan)
-        parts = self._starts(series)
-        if not parts:
-            return errors
-        every = np.concatenate([starts for _, starts in parts])
-        of_windows = self._window_errors(series.values, every, is_shown=True)
-        for (start, stop), starts in parts:
-            mine, of_windows = of_windows[: len(starts)], of_windows[len(starts) :]
-            form = (stop - start, self.width, self.stride, self.reduce)
-            errors[start:stop] = reduced(mine, *form)
-        return errors
-
-    def _window_errors(self, values, starts, is_shown=False):
-        windows = all_windows(values, self.width)
-        n_done = 0
-
-        def errors_of(some):
-            nonlocal n_done
-            errors = -np.asarray(self.estimator_.score_samples(windows[some]), dtype=np.float64)
-            n_done += len(some)
-            if is_shown and len(some) < len(starts):
-                self._say(f"scored {n_done:,} of {len(starts):,} windows")
-            return np.where(np.isnan(errors), np.inf, errors)
-
-        return in_batches(errors_of, starts, self._batching(values.shape[1]))
-
-    def _channel_errors(self, values, starts):
-        windows, n_channels = all_windows(values, self.width), values.shape[1]
-
-        def errors_of(some):
-            return channel_errors(self.estimator_, windows[some], n_channels)
-
-        return in_batches(errors_of, starts, self._batching(n_channels))
-
-    def _batching(self, n_channels):
-        return max(1, min(8192, _MAX_VALUES // (self.width * n_channels))), 1
-
-    def _batches(self, starts, n_channels):
-        size = self._batching(n_channels)[0]
-        return [starts[first : first + size] for first in range(0, len(starts), size)]
-
-    def _step_channel_errors(self, series, parts, is_asked=None):
-        """Return the error of each channel of each step, right for the steps asked for."""
-        errors: Any = np.full(series.values.shape, np.nan)
-        if is_asked is None:
-            is_asked = np.ones(len(errors), dtype=bool)
-        n_asked = np.r_[0, np.cumsum(is_asked)]
-        for (start, stop), starts in parts:
-            by_channel = np.zeros((len(starts), errors.shape[1]))
-            needed = np.flatnonzero(n_asked[starts + self.width] > n_asked[starts])
-            if not len(needed):
-                continue
-            by_channel[needed] = self._channel_errors(series.values, starts[needed])
-            form = (stop - start, self.width, self.stride)
-            if self.reduce == "max":
-                worst = worst_windows(by_channel.mean(axis=1), *form)
-                errors[start:stop] = by_channel[worst]
-            else:
-                errors[start:stop] = reduced(by_channel, *form, "mean")
-        return errors
-
-    def _causes(self, series, found):
-        """Return which channel adds most to the errors of each event, and its share."""
-        n_channels = series.values.shape[1]
-        names = np.array(getattr(self, "feature_names_in_", range(n_channels)))
-        if n_channels == 1:
-            return names[np.zeros(len(found), dtype=int)], np.ones(len(found))
-        if not len(found) or not self._tells_channels(all_windows(series.values, self.width)[:1]):
-            return [None] * len(found), np.full(len(found), np.nan)
-        is_asked = np.zeros(len(series.values), dtype=bool)
-        for start, stop in found:
-            is_asked[start:stop] = True
-        errors = self._step_channel_errors(series, self._starts(series), is_asked)
-        means = np.stack([errors[start:stop].mean(axis=0) for start, stop in found])
-        # A noisy channel adds much to each error.
-        worst = (means - self.feature_errors_).argmax(axis=1)
-        return names[worst], means[np.arange(len(means)), worst] / means.sum(axis=1)
-
-    def _tells_channels(self, windows):
-        return tells_channels(self.estimator_) and keeps_features(self.estimator_, windows)
+        return self._scores.step_errors(series)
 
     def _say(self, what):
         if self.verbose:
@@ -731,5 +572,5 @@ def stream_of(detector):
         detector._warn_of_short_stretches(series)
 
     form = (detector.width, detector.stride, detector.reduce)
-    errors_of = detector._window_errors
+    errors_of = detector._scores.window_errors
     return SeriesStream(read, errors_of, warn_of_short, form, detector.max_gap, clock)

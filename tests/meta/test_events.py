@@ -55,7 +55,7 @@ class TestEvents:
         assert events[["start", "end", "peak", "score"]].to_numpy().tolist() == [
             [1, 3, 2, -2],
             [5, 6, 5, -3],
-            [9, 11, 9, -4],
+            [9, 11, 10, -4],
         ]
         assert (events["channel"] == 0).all()
         assert (events["share"] == 1).all()
@@ -101,7 +101,7 @@ class TestEvents:
         assert events["start"].to_list() == [index[1], index[5], index[9]]
         # What the end of the series follows ends one usual step later.
         assert events["end"].to_list() == [index[3], index[6], index[10] + step]
-        assert events["peak"].to_list() == [index[2], index[5], index[9]]
+        assert events["peak"].to_list() == [index[2], index[5], index[10]]
         assert (events["channel"] == "volt").all()
 
     def test_what_a_gap_follows_ends_a_usual_step_later(self):

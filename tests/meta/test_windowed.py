@@ -403,6 +403,12 @@ class TestThreshold:
             fitted = detector(10, threshold="auto").fit(SERIES[:12])
         assert (fitted.predict(SERIES[:12]) == 1).all()
 
+    def test_blocks_as_short_as_a_window(self):
+        groups = np.repeat([0, 1, 2], 20)
+        fitted = detector(20, 20, threshold="auto").fit(SERIES, groups=groups)
+        assert len(fitted.estimator_.X_) == 2
+        assert np.isfinite(fitted.offset_)
+
     def test_the_same_seed_the_same_threshold(self):
         offsets = [
             detector(3, threshold="auto").set_params(random_state=seed).fit(SERIES).offset_
@@ -459,7 +465,7 @@ def test_progress_is_printed_when_asked_for(capsys, monkeypatch):
     detector(threshold="auto").fit(SERIES).score_samples(SERIES)
     assert capsys.readouterr().out == ""
     fitted = detector(threshold="auto", verbose=1).fit(SERIES)
-    monkeypatch.setattr("skae._meta.windowed._MAX_VALUES", 8 * 20)
+    monkeypatch.setattr("skae._meta.window_scores._MAX_VALUES", 8 * 20)
     fitted.score_samples(SERIES)
     lines = capsys.readouterr().out.splitlines()
     assert all(line.startswith("[WindowedOutlierDetector] ") for line in lines)
