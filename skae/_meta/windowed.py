@@ -126,7 +126,7 @@ class WindowedOutlierDetector(DelegatingMixin):
     that of such windows.
 
     Windows are views of the series; scoring holds a few thousand in memory at a time. `fit` gives
-    the estimator at most 33 million values at a time, those of fewer windows if there were more.
+    the estimator at most 17 million values at a time, those of fewer windows if there were more.
 
     Examples
     --------

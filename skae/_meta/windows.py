@@ -14,7 +14,7 @@ _N_BLOCKS = 30
 _MIN_SPACING, _MAX_SPACING = 3, 10
 _WINDOWS_HELD_OUT = 500
 # How many values of training windows are in memory at most.
-_MAX_TRAINING_VALUES = 2**25
+_MAX_TRAINING_VALUES = 2**24
 
 
 def all_windows(X, width):
