@@ -89,8 +89,8 @@ class FitOnInliers(InnerDetectorMixin):
             Weights; those of the normal rows are passed on. A number counts for every row.
         **fit_params : dict
             Passed on to the inner estimator's `fit`, with metadata routing as it was requested.
-            Weights of pipeline steps (`step__sample_weight`) are cut to the normal rows; anything
-            else, such as `X_val`, is passed as it is.
+            Weights of pipeline steps (`step__sample_weight`) and groups are cut to the normal rows;
+            anything else, such as `X_val`, is passed as it is.
 
         Returns
         -------

@@ -115,7 +115,9 @@ class ThresholdedOutlierDetector(OwnOffsetMixin):
         y : array-like of shape (n_samples,), default=None
             Their labels; passed on to the detector, and read by rules that learn from labels.
         **fit_params : dict
-            Passed on to the detector's `fit`, with metadata routing as it was requested.
+            Passed on to the detector's `fit`, with metadata routing as it was requested. `groups`
+            of a detector of series also reach its scores, from which the threshold is set; its
+            time steps without a score are left out.
 
         Returns
         -------
