@@ -230,8 +230,8 @@ class ConformalOutlierDetector(OwnOffsetMixin):
         **fit_params : dict
             Passed on to the detector's `fit`, with metadata routing as it was requested. Weights
             (`sample_weight`, `step__sample_weight`) and `groups` are cut to the training rows;
-            anything else, such as `X_val`, is passed as it is. With `calibration="oob"`, rows of weight zero are
-            no calibration rows either.
+            anything else, such as `X_val`, is passed as it is. With `calibration="oob"`, rows of
+            weight zero are no calibration rows either.
 
         Returns
         -------
