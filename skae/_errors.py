@@ -251,9 +251,14 @@ def row_errors(error, X, reconstruction):
     return np.add.reduce(feature_errors(error, X, reconstruction), axis=1) / X.shape[1]
 
 
-def mean_feature_errors(errors, X):
-    """Return the mean error of each feature over the rows that have it; infinity where none has."""
-    is_finite = np.isfinite(errors) & ~np.isnan(X)
+def mean_feature_errors(errors, X=None):
+    """Return the mean error of each feature over rows; infinity where none is finite.
+
+    Where cells are missing in the rows X, only those that have the feature count.
+    """
+    is_finite = np.isfinite(errors)
+    if X is not None:
+        is_finite &= ~np.isnan(X)
     counts = is_finite.sum(axis=0)
     sums = np.sum(errors, axis=0, where=is_finite)
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.inf)

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from skae._detectors.checks import check_sign, check_two_axes
 from skae._errors import mean_feature_errors
 from skae._labels import inlier_mask
-from skae._meta.delegation import split_pipeline
+from skae._meta.delegation import of_rows, scores_steps, split_pipeline
 from skae._meta.sentences import sentence
 from skae._meta.source_columns import source_columns
 from skae._meta.steps import transformed
@@ -31,7 +31,12 @@ _FACTS = ["feature", "value", "reconstruction", "share"]
 
 
 def explain(
-    estimator: Any, X: ArrayLike, top: int | None = 5, *, reference: ArrayLike | None = None
+    estimator: Any,
+    X: ArrayLike,
+    top: int | None = 5,
+    *,
+    reference: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
 ) -> "DataFrame":
     """Tell which features make up the error of each row.
 
@@ -50,6 +55,9 @@ def explain(
         on. None uses those that set the offset in `fit`, whose mean errors the detector keeps as
         `feature_errors_`; training rows are reconstructed better than others, held-out ones
         (`validation_fraction`) are not.
+    groups : array-like of shape (n_samples,), default=None
+        For :class:`skae.WindowedOutlierDetector`, the stretch each time step belongs to. Its rows
+        are time steps, and its features channels.
 
     Returns
     -------
@@ -120,10 +128,9 @@ def explain(
     _check_reconstructs(detector)
     _check_top(top)
     inputs = transformed(transforms, X)
-    errors = np.asarray(_feature_errors(detector, inputs))
-    columns = source_columns(
-        transforms, detector, X, np.asarray(inputs), np.asarray(detector.reconstruct(inputs))
-    )
+    errors = np.asarray(_feature_errors(detector, inputs, groups))
+    reconstruction = np.asarray(of_rows(detector, "reconstruct", inputs, groups))
+    columns = source_columns(transforms, detector, X, np.asarray(inputs), reconstruction)
     typical = columns.sums(_typical_errors(transforms, detector, reference, errors.shape[1]))
     contributions = columns.sums(errors) / errors.shape[1]
     n_rows, n_columns = contributions.shape
@@ -158,7 +165,8 @@ def _row_labels(X, n_rows) -> Any:
 
 
 def _check_reconstructs(detector):
-    if not (hasattr(detector, "reconstruct") and hasattr(detector, "reconstruction_error")):
+    has_errors = hasattr(detector, "reconstruction_error") or hasattr(detector, "feature_errors")
+    if not (hasattr(detector, "reconstruct") and has_errors):
         raise TypeError(
             f"{type(detector).__name__} has no reconstruction errors to explain: take a detector "
             "that reconstructs rows, such as skae.AutoencoderOutlierDetector or "
@@ -182,9 +190,9 @@ def _typical_errors(transforms, detector, reference, n_features):
     )
 
 
-def _feature_errors(detector, rows):
+def _feature_errors(detector, rows, groups=None):
     if hasattr(detector, "feature_errors"):
-        return detector.feature_errors(rows)
+        return of_rows(detector, "feature_errors", rows, groups)
     return detector.reconstruction_error(rows, per_feature=True)
 
 
@@ -313,7 +321,10 @@ def threshold_report(
     is_outlier = None
     if y is not None:
         check_consistent_length(errors, y)
-        is_outlier = ~inlier_mask(y, inlier_label, outlier_label)
+        is_outlier = ~inlier_mask(y, inlier_label, outlier_label)[~np.isnan(errors)]
+    # Time steps without a score, of which the detector has warned.
+    errors = errors[~np.isnan(errors)]
+    train_errors = None if train_errors is None else train_errors[~np.isnan(train_errors)]
     normal_errors = errors if is_outlier is None else errors[~is_outlier]
     records = {}
     offset = fitted_offset(estimator)
@@ -341,7 +352,8 @@ def _checked_errors(estimator, X, name):
             "detector that scores new rows (LocalOutlierFactor does with novelty=True)."
         )
     errors = -column_or_1d(estimator.score_samples(X)).astype(np.float64)
-    unfit = np.count_nonzero(~np.isfinite(errors))
+    is_unscored = np.isnan(errors) & scores_steps(estimator)
+    unfit = np.count_nonzero(~np.isfinite(errors) & ~is_unscored)
     if unfit:
         raise ValueError(
             f"Of the {len(errors)} errors of {name} {unfit} are not finite, and no rule can set a "

@@ -7,6 +7,7 @@ from skae.displays.explanation import ExplanationDisplay
 from skae.displays.latent_space import LatentSpaceDisplay
 from skae.displays.p_values import PValueDisplay
 from skae.displays.reconstruction import ReconstructionDisplay
+from skae.displays.series import SeriesDisplay
 from skae.displays.training_history import TrainingHistoryDisplay
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "LatentSpaceDisplay",
     "PValueDisplay",
     "ReconstructionDisplay",
+    "SeriesDisplay",
     "TrainingHistoryDisplay",
 ]
