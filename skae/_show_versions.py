@@ -16,6 +16,9 @@ _PACKAGES = (
     "matplotlib",
     "scikeras",
     "skops",
+    "onnx",
+    "onnxruntime",
+    "skl2onnx",
 )
 
 

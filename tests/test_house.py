@@ -26,6 +26,7 @@ ROOMS = [
     ("skae.inspection",),
     ("skae.displays",),
     ("skae.model_selection",),
+    ("skae.onnx",),
 ]
 HEAVY = ("keras", "tensorflow")
 IMPORT_FUNCTIONS = ("import_module", "__import__")

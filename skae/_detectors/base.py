@@ -313,6 +313,12 @@ class ReconstructionErrorDetector(DocumentationLinkMixin, OffsetMixin, OutlierMi
         return f"look at the reconstruction, and at error={self.error!r}."
 
 
+def scorer_of(detector: ReconstructionErrorDetector):
+    """Return the model and the error by which a fitted detector scores."""
+    check_is_fitted(detector)
+    return detector._scorer
+
+
 @contextmanager
 def unchanged_on_failure(estimator):
     """Restore the estimator when the block raises, Ctrl-C included."""
