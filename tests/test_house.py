@@ -23,6 +23,7 @@ ROOMS = [
     ("skae._detectors",),
     ("skae._meta",),
     ("skae.preprocessing", "skae.datasets", "skae.metrics"),
+    ("skae._drift",),
     ("skae.inspection",),
     ("skae.displays",),
     ("skae.model_selection",),

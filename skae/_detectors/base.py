@@ -41,6 +41,8 @@ DECISION_CONSTRAINTS = {
     "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
 }
 
+# Errors kept of the calibration: 32 KiB.
+_MAX_ERRORS = 4096
 # Of more rows, the checks are a small part of the time.
 _MAX_PLAIN_ROWS = 1024
 
@@ -98,6 +100,7 @@ class ReconstructionErrorDetector(DocumentationLinkMixin, OffsetMixin, OutlierMi
     error: Any
     threshold: Any
     contamination: Any
+    calibration_errors_: np.ndarray
     n_features_in_: int
     feature_names_in_: np.ndarray
     _scorer: Any
@@ -289,6 +292,13 @@ class ReconstructionErrorDetector(DocumentationLinkMixin, OffsetMixin, OutlierMi
             )
         check_sign(rule)
         return rule if self.contamination == "auto" else None
+
+    def _set_offset(self, rule, errors):
+        """Set the offset by errors, and keep a sample of these."""
+        self.offset_ = self._offset(rule, errors)
+        step = 1 + (len(errors) - 1) // _MAX_ERRORS
+        # Sorted, so that none belongs to a row.
+        self.calibration_errors_ = np.sort(errors)[step // 2 :: step].copy()
 
     def _offset(self, rule, errors):
         if rule is not None:
