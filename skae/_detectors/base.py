@@ -19,6 +19,7 @@ from skae._detectors.checks import (
     check_threshold,
     explained_gaps,
 )
+from skae._detectors.versions import checked_versions, with_versions
 from skae._errors import COMMON_ERRORS
 from skae._network.combined import PARTS
 from skae._network.scorer import COMBINED
@@ -309,6 +310,13 @@ class ReconstructionErrorDetector(DocumentationLinkMixin, OffsetMixin, OutlierMi
         if not np.isfinite(offset):
             self._check_finite(errors)
         return offset
+
+    def __getstate__(self):
+        inherited: Any = super().__getstate__()
+        return with_versions(inherited)
+
+    def __setstate__(self, state):
+        super().__setstate__(checked_versions(type(self).__name__, state))
 
     def _check_finite(self, errors):
         unfit = np.count_nonzero(~np.isfinite(errors))
