@@ -316,16 +316,3 @@ def test_activations_are_those_of_the_other_engine(name):
     (found,) = run(skl2onnx.to_onnx(Activation(name).fit(values), values[:1]), values).values()
     expected = numpy_engine.ACTIVATIONS[name](values.copy())
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.filterwarnings("ignore:In the future `np.object`:FutureWarning")
-@pytest.mark.parametrize("make", [single, lambda: single("vae"), ensemble])
-def test_keras_exports_the_network_of_a_fresh_detector(make, tmp_path):
-    network = make().fit(X).autoencoder_
-    path = tmp_path / "network.onnx"
-    network.export(str(path), format="onnx", verbose=False)
-    session = onnxruntime.InferenceSession(str(path))
-    (given,) = session.get_inputs()
-    batch = np.repeat(X[:, None], given.shape[1], axis=1) if len(given.shape) == 3 else X
-    (found,) = session.run(None, {given.name: batch})
-    np.testing.assert_allclose(found, np.asarray(network(batch)), atol=1e-5)
