@@ -11,6 +11,7 @@ from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from skae._detectors.checks import check_sign, check_two_axes
+from skae._drift import DriftReport, compared
 from skae._errors import mean_feature_errors
 from skae._labels import inlier_mask
 from skae._meta.delegation import of_rows, scores_steps, split_pipeline
@@ -24,7 +25,7 @@ from skae.thresholds import SHORT_NAMES, Quantile, as_rule, needs_labels
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-__all__ = ["explain", "threshold_report"]
+__all__ = ["DriftReport", "drift_report", "explain", "threshold_report"]
 
 # What an explanation in words is made of.
 _FACTS = ["feature", "value", "reconstruction", "share"]
@@ -458,3 +459,81 @@ def _report(records, with_labels, with_train):
     index = pd.Index(list(records), name="rule", dtype=object)
     report = pd.DataFrame(table, index=index, columns=columns)
     return report.assign(note=[record["note"] for record in records.values()])
+
+
+def drift_report(
+    estimator: Any, X_new: ArrayLike, X_reference: ArrayLike | None = None
+) -> DriftReport:
+    """Tell whether new rows have moved away from those that a detector learned from.
+
+    Three questions: has the distribution of the errors moved, what does that do to the share of
+    alarms, and in which features is it.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted outlier detector with `score_samples`, or a pipeline or meta-estimator with one
+        inside.
+    X_new : array-like of shape (n_samples, n_features)
+        The new rows, such as a day's.
+    X_reference : array-like of shape (n_reference_samples, n_features), default=None
+        Rows like those to be expected, that the detector was not trained on. None uses the errors
+        that set the offset in `fit`, of which detectors of skae keep at most 4,096 as
+        `calibration_errors_`.
+
+    Returns
+    -------
+    report : DriftReport
+        With the attributes `statistic`, `p_value`, `effect`, `alarm_rate` and
+        `reference_alarm_rate`, and `columns`, a DataFrame with one row per feature, the one whose
+        errors have moved most first. It is empty for detectors that do not reconstruct rows. Of
+        more than 4,096 rows, its means are over as many, evenly spaced:
+
+        - `feature`: as in :func:`explain`.
+        - `contribution` and `reference_contribution`: what the feature adds to the error of a row,
+          on average. The sum over the features is the mean error.
+        - `moved`: their difference.
+        - `ratio`: their quotient.
+        - `value` and `reference_value`: the mean, in the units of :func:`explain`, which are those
+          of X where the steps before the detector can be inverted.
+        - `deviation` and `reference_deviation`: the mean distance between value and reconstruction,
+          in the same units. Both `reference_value` and this are NaN without `X_reference`.
+
+    Raises
+    ------
+    NotFittedError
+        If the estimator is not fitted.
+    TypeError
+        If it has no `score_samples`.
+    ValueError
+        If rows are invalid, or the detector keeps no errors and `X_reference` is missing.
+
+    See Also
+    --------
+    skae.displays.DriftDisplay : Draws the report.
+
+    Notes
+    -----
+    The test is that of Kolmogorov and Smirnov. Of thousands of rows, it finds differences that do
+    not matter: read `effect` and `alarm_rate` before `p_value`. What a detector keeps are errors of
+    rows that some other network was not trained on, or of training rows, by its `threshold`; they
+    are not quite those that the final network finds in new normal rows. Give `X_reference` where
+    the p-value is to decide.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skae import ReconstructionOutlierDetector
+    >>> from skae.inspection import drift_report
+    >>> from sklearn.decomposition import PCA
+    >>> X = np.random.default_rng(0).normal(size=(600, 4)) @ np.diag([3, 2, 0.5, 0.5])
+    >>> detector = ReconstructionOutlierDetector(PCA(2)).fit(X[:300])
+    >>> X_new = X[300:].copy()
+    >>> X_new[:, 3] += 1.0  # a sensor has moved
+    >>> report = drift_report(detector, X_new)
+    >>> report.p_value < 0.001
+    True
+    >>> int(report.columns["feature"][0])
+    3
+    """
+    return compared(estimator, X_new, X_reference, explain)

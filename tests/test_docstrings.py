@@ -38,6 +38,7 @@ _DIFFERENT = {
     },
     "AveragedOutlierDetector": {"contamination": "has no parameter threshold"},
     "ConformalOutlierDetector": {
+        "calibration_errors_": "keeps those of all calibration rows",
         "estimator": "around a FrozenEstimator, all rows calibrate",
         "estimator_": "fitted on some of the rows only",
         "offset_": "set by p-values instead of a threshold rule",

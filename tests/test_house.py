@@ -24,9 +24,11 @@ ROOMS = [
     ("skae._detectors",),
     ("skae._meta",),
     ("skae.preprocessing", "skae.datasets", "skae.metrics", "skae.streaming"),
+    ("skae._drift",),
     ("skae.inspection",),
     ("skae.displays",),
     ("skae.model_selection",),
+    ("skae.onnx",),
 ]
 HEAVY = ("keras", "tensorflow")
 IMPORT_FUNCTIONS = ("import_module", "__import__")

@@ -2,6 +2,7 @@
 
 from skae.displays.comparison import DetectorComparisonDisplay
 from skae.displays.detection_curve import DetectionCurveDisplay
+from skae.displays.drift import DriftDisplay
 from skae.displays.error_distribution import ErrorDistributionDisplay
 from skae.displays.explanation import ExplanationDisplay
 from skae.displays.latent_space import LatentSpaceDisplay
@@ -13,6 +14,7 @@ from skae.displays.training_history import TrainingHistoryDisplay
 __all__ = [
     "DetectionCurveDisplay",
     "DetectorComparisonDisplay",
+    "DriftDisplay",
     "ErrorDistributionDisplay",
     "ExplanationDisplay",
     "LatentSpaceDisplay",
