@@ -29,8 +29,8 @@ slow: .venv/installed ## the long repetitions
 # Whose results rest on rounding.
 NUMERIC := tests/conformance tests/test_architectures.py tests/test_autoencoder.py tests/test_cache.py \
 	tests/test_calibration.py tests/test_combined_error.py \
-	tests/test_determinism.py tests/test_ensemble.py tests/test_numpy_engine.py \
-	tests/test_persistence.py tests/test_recipes.py tests/test_training.py
+	tests/test_determinism.py tests/test_ensemble.py tests/test_missing_cells.py \
+	tests/test_numpy_engine.py tests/test_persistence.py tests/test_recipes.py tests/test_training.py
 # Instruction sets, kernels and threads of other processors, as far as this one can pass for them.
 PORTABLE := ONEDNN_MAX_CPU_ISA=AVX2 ONEDNN_MAX_CPU_ISA=SSE41 TF_ENABLE_ONEDNN_OPTS=0 \
 	OPENBLAS_CORETYPE=Haswell OPENBLAS_CORETYPE=ZEN OPENBLAS_CORETYPE=Nehalem \

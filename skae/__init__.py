@@ -23,6 +23,7 @@ __all__ = [
     "model_selection",
     "preprocessing",
     "show_versions",
+    "streaming",
     "thresholds",
 ]
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         metrics,
         model_selection,
         preprocessing,
+        streaming,
         thresholds,
     )
     from skae._detectors.autoencoder import AutoencoderOutlierDetector

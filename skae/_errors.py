@@ -5,7 +5,7 @@ import numpy as np
 from skae._products import matmul_by_rows
 
 # Keras clips at its epsilon before taking logarithms; the score follows the loss.
-_MSLE_FLOOR = 1e-7
+MSLE_FLOOR = 1e-7
 # Added, as a share of the mean squared residual, so that a constant feature does not dominate.
 _MIN_SHARE = 1e-3
 
@@ -20,8 +20,7 @@ def _absolute(X, reconstruction):
 
 def _squared_logarithmic(X, reconstruction):
     logarithms = (
-        np.log1p(np.maximum(values, _MSLE_FLOOR, dtype=np.float64))
-        for values in (X, reconstruction)
+        np.log1p(np.maximum(values, MSLE_FLOOR, dtype=np.float64)) for values in (X, reconstruction)
     )
     return np.square(np.subtract(*logarithms))
 
@@ -36,15 +35,20 @@ class StandardizedError:
     ----------
     residuals : ndarray of shape (n_samples, n_features)
         Of rows that the network should reconstruct well.
+
+    Attributes
+    ----------
+    scale : ndarray of shape (n_features,)
+        What the squares are divided by.
     """
 
     def __init__(self, residuals):
         squares = np.square(_two_or_more(residuals), dtype=np.float64).mean(axis=0)
-        self._scale = _safe(squares + _MIN_SHARE * squares.mean())
+        self.scale = _safe(squares + _MIN_SHARE * squares.mean())
 
     def __call__(self, X, reconstruction):
         """Return the error of each feature of each row."""
-        return np.square(_difference(X, reconstruction)) / self._scale
+        return np.square(_difference(X, reconstruction)) / self.scale
 
 
 class MahalanobisError:
@@ -57,6 +61,13 @@ class MahalanobisError:
     ----------
     residuals : ndarray of shape (n_samples, n_features)
         Of rows that the network should reconstruct well.
+
+    Attributes
+    ----------
+    location : ndarray of shape (n_features,)
+        The mean residuals.
+    whitening : ndarray of shape (n_features, n_features)
+        What residuals less their means are multiplied by.
     """
 
     def __init__(self, residuals):
@@ -64,17 +75,17 @@ class MahalanobisError:
         from sklearn.covariance import LedoitWolf
 
         residuals = np.asarray(_two_or_more(residuals), dtype=np.float64)
-        self._location = residuals.mean(axis=0)
+        self.location = residuals.mean(axis=0)
         values, vectors = np.linalg.eigh(LedoitWolf().fit(residuals).covariance_)
         values = _safe(np.maximum(values, 0) + _MIN_SHARE * np.maximum(values, 0).mean())
-        self._whitening = (vectors / np.sqrt(values)) @ vectors.T
+        self.whitening = (vectors / np.sqrt(values)) @ vectors.T
 
     def __call__(self, X, reconstruction):
         """Return the error of each feature of each row."""
         with np.errstate(invalid="ignore"):  # infinities of both signs may meet
-            residuals = _difference(X, reconstruction) - self._location
+            residuals = _difference(X, reconstruction) - self.location
             # Row by row, so that no bit of a row's error depends on the other rows.
-            return np.square(matmul_by_rows(residuals[:, None, :], self._whitening)[:, 0, :])
+            return np.square(matmul_by_rows(residuals[:, None, :], self.whitening)[:, 0, :])
 
 
 class ReconstructionProbability:
@@ -88,18 +99,23 @@ class ReconstructionProbability:
     ----------
     residuals : ndarray of shape (n_samples, n_features)
         Of rows that the network should reconstruct well, each with several codes.
+
+    Attributes
+    ----------
+    of_draw : StandardizedError
+        The error by one code.
     """
 
     # It is called with reconstructions from drawn codes, not from the one code of a row.
     needs_draws = True
 
     def __init__(self, residuals):
-        self._error = StandardizedError(residuals)
+        self.of_draw = StandardizedError(residuals)
 
     def __call__(self, X, reconstruction):
         """Return the error of each feature of each row, whose codes are the second axis, if any."""
         draws = np.moveaxis(reconstruction.reshape(len(X), -1, X.shape[1]), 1, 0)
-        return sum(self._error(X, draw) for draw in draws) / len(draws)
+        return sum(self.of_draw(X, draw) for draw in draws) / len(draws)
 
 
 # Fitted to the residuals of some rows before they are called.
@@ -251,9 +267,14 @@ def row_errors(error, X, reconstruction):
     return np.add.reduce(feature_errors(error, X, reconstruction), axis=1) / X.shape[1]
 
 
-def mean_feature_errors(errors, X):
-    """Return the mean error of each feature over the rows that have it; infinity where none has."""
-    is_finite = np.isfinite(errors) & ~np.isnan(X)
+def mean_feature_errors(errors, X=None):
+    """Return the mean error of each feature over rows; infinity where none is finite.
+
+    Where cells are missing in the rows X, only those that have the feature count.
+    """
+    is_finite = np.isfinite(errors)
+    if X is not None:
+        is_finite &= ~np.isnan(X)
     counts = is_finite.sum(axis=0)
     sums = np.sum(errors, axis=0, where=is_finite)
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.inf)

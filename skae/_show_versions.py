@@ -16,6 +16,9 @@ _PACKAGES = (
     "matplotlib",
     "scikeras",
     "skops",
+    "onnx",
+    "onnxruntime",
+    "skl2onnx",
 )
 
 
@@ -36,10 +39,11 @@ def show_versions() -> None:
     print(f"    machine: {platform.platform()}")
     print("Packages")
     for package in _PACKAGES:
-        print(f"    {package}: {_version(package)}")
+        print(f"    {package}: {version_of(package)}")
 
 
-def _version(package):
+def version_of(package):
+    """Return the version of an installed package, without importing it."""
     try:
         return version(package)
     except PackageNotFoundError:

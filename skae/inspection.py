@@ -11,9 +11,10 @@ from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from skae._detectors.checks import check_sign, check_two_axes
+from skae._drift import DriftReport, compared
 from skae._errors import mean_feature_errors
 from skae._labels import inlier_mask
-from skae._meta.delegation import split_pipeline
+from skae._meta.delegation import of_rows, scores_steps, split_pipeline
 from skae._meta.sentences import sentence
 from skae._meta.source_columns import source_columns
 from skae._meta.steps import transformed
@@ -24,14 +25,19 @@ from skae.thresholds import SHORT_NAMES, Quantile, as_rule, needs_labels
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-__all__ = ["explain", "threshold_report"]
+__all__ = ["DriftReport", "drift_report", "explain", "threshold_report"]
 
 # What an explanation in words is made of.
 _FACTS = ["feature", "value", "reconstruction", "share"]
 
 
 def explain(
-    estimator: Any, X: ArrayLike, top: int | None = 5, *, reference: ArrayLike | None = None
+    estimator: Any,
+    X: ArrayLike,
+    top: int | None = 5,
+    *,
+    reference: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
 ) -> "DataFrame":
     """Tell which features make up the error of each row.
 
@@ -50,6 +56,9 @@ def explain(
         on. None uses those that set the offset in `fit`, whose mean errors the detector keeps as
         `feature_errors_`; training rows are reconstructed better than others, held-out ones
         (`validation_fraction`) are not.
+    groups : array-like of shape (n_samples,), default=None
+        For :class:`skae.WindowedOutlierDetector`, the stretch each time step belongs to. Its rows
+        are time steps, and its features channels.
 
     Returns
     -------
@@ -120,10 +129,9 @@ def explain(
     _check_reconstructs(detector)
     _check_top(top)
     inputs = transformed(transforms, X)
-    errors = np.asarray(_feature_errors(detector, inputs))
-    columns = source_columns(
-        transforms, detector, X, np.asarray(inputs), np.asarray(detector.reconstruct(inputs))
-    )
+    errors = np.asarray(_feature_errors(detector, inputs, groups))
+    reconstruction = np.asarray(of_rows(detector, "reconstruct", inputs, groups))
+    columns = source_columns(transforms, detector, X, np.asarray(inputs), reconstruction)
     typical = columns.sums(_typical_errors(transforms, detector, reference, errors.shape[1]))
     contributions = columns.sums(errors) / errors.shape[1]
     n_rows, n_columns = contributions.shape
@@ -158,7 +166,8 @@ def _row_labels(X, n_rows) -> Any:
 
 
 def _check_reconstructs(detector):
-    if not (hasattr(detector, "reconstruct") and hasattr(detector, "reconstruction_error")):
+    has_errors = hasattr(detector, "reconstruction_error") or hasattr(detector, "feature_errors")
+    if not (hasattr(detector, "reconstruct") and has_errors):
         raise TypeError(
             f"{type(detector).__name__} has no reconstruction errors to explain: take a detector "
             "that reconstructs rows, such as skae.AutoencoderOutlierDetector or "
@@ -182,9 +191,9 @@ def _typical_errors(transforms, detector, reference, n_features):
     )
 
 
-def _feature_errors(detector, rows):
+def _feature_errors(detector, rows, groups=None):
     if hasattr(detector, "feature_errors"):
-        return detector.feature_errors(rows)
+        return of_rows(detector, "feature_errors", rows, groups)
     return detector.reconstruction_error(rows, per_feature=True)
 
 
@@ -313,7 +322,10 @@ def threshold_report(
     is_outlier = None
     if y is not None:
         check_consistent_length(errors, y)
-        is_outlier = ~inlier_mask(y, inlier_label, outlier_label)
+        is_outlier = ~inlier_mask(y, inlier_label, outlier_label)[~np.isnan(errors)]
+    # Time steps without a score, of which the detector has warned.
+    errors = errors[~np.isnan(errors)]
+    train_errors = None if train_errors is None else train_errors[~np.isnan(train_errors)]
     normal_errors = errors if is_outlier is None else errors[~is_outlier]
     records = {}
     offset = fitted_offset(estimator)
@@ -341,7 +353,8 @@ def _checked_errors(estimator, X, name):
             "detector that scores new rows (LocalOutlierFactor does with novelty=True)."
         )
     errors = -column_or_1d(estimator.score_samples(X)).astype(np.float64)
-    unfit = np.count_nonzero(~np.isfinite(errors))
+    is_unscored = np.isnan(errors) & scores_steps(estimator)
+    unfit = np.count_nonzero(~np.isfinite(errors) & ~is_unscored)
     if unfit:
         raise ValueError(
             f"Of the {len(errors)} errors of {name} {unfit} are not finite, and no rule can set a "
@@ -446,3 +459,81 @@ def _report(records, with_labels, with_train):
     index = pd.Index(list(records), name="rule", dtype=object)
     report = pd.DataFrame(table, index=index, columns=columns)
     return report.assign(note=[record["note"] for record in records.values()])
+
+
+def drift_report(
+    estimator: Any, X_new: ArrayLike, X_reference: ArrayLike | None = None
+) -> DriftReport:
+    """Tell whether new rows have moved away from those that a detector learned from.
+
+    Three questions: has the distribution of the errors moved, what does that do to the share of
+    alarms, and in which features is it.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted outlier detector with `score_samples`, or a pipeline or meta-estimator with one
+        inside.
+    X_new : array-like of shape (n_samples, n_features)
+        The new rows, such as a day's.
+    X_reference : array-like of shape (n_reference_samples, n_features), default=None
+        Rows like those to be expected, that the detector was not trained on. None uses the errors
+        that set the offset in `fit`, of which detectors of skae keep at most 4,096 as
+        `calibration_errors_`.
+
+    Returns
+    -------
+    report : DriftReport
+        With the attributes `statistic`, `p_value`, `effect`, `alarm_rate` and
+        `reference_alarm_rate`, and `columns`, a DataFrame with one row per feature, the one whose
+        errors have moved most first. It is empty for detectors that do not reconstruct rows. Of
+        more than 4,096 rows, its means are over as many, evenly spaced:
+
+        - `feature`: as in :func:`explain`.
+        - `contribution` and `reference_contribution`: what the feature adds to the error of a row,
+          on average. The sum over the features is the mean error.
+        - `moved`: their difference.
+        - `ratio`: their quotient.
+        - `value` and `reference_value`: the mean, in the units of :func:`explain`, which are those
+          of X where the steps before the detector can be inverted.
+        - `deviation` and `reference_deviation`: the mean distance between value and reconstruction,
+          in the same units. Both `reference_value` and this are NaN without `X_reference`.
+
+    Raises
+    ------
+    NotFittedError
+        If the estimator is not fitted.
+    TypeError
+        If it has no `score_samples`.
+    ValueError
+        If rows are invalid, or the detector keeps no errors and `X_reference` is missing.
+
+    See Also
+    --------
+    skae.displays.DriftDisplay : Draws the report.
+
+    Notes
+    -----
+    The test is that of Kolmogorov and Smirnov. Of thousands of rows, it finds differences that do
+    not matter: read `effect` and `alarm_rate` before `p_value`. What a detector keeps are errors of
+    rows that some other network was not trained on, or of training rows, by its `threshold`; they
+    are not quite those that the final network finds in new normal rows. Give `X_reference` where
+    the p-value is to decide.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skae import ReconstructionOutlierDetector
+    >>> from skae.inspection import drift_report
+    >>> from sklearn.decomposition import PCA
+    >>> X = np.random.default_rng(0).normal(size=(600, 4)) @ np.diag([3, 2, 0.5, 0.5])
+    >>> detector = ReconstructionOutlierDetector(PCA(2)).fit(X[:300])
+    >>> X_new = X[300:].copy()
+    >>> X_new[:, 3] += 1.0  # a sensor has moved
+    >>> report = drift_report(detector, X_new)
+    >>> report.p_value < 0.001
+    True
+    >>> int(report.columns["feature"][0])
+    3
+    """
+    return compared(estimator, X_new, X_reference, explain)

@@ -27,8 +27,15 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.metadata_routing import MetadataRequest, get_routing_for_object
 from sklearn.utils.validation import check_is_fitted
 
+from skae._event_metrics import (
+    event_precision,
+    event_precision_score,
+    event_recall,
+    event_recall_score,
+    false_alarms_per_unit,
+)
 from skae._labels import inlier_mask
-from skae._meta.delegation import InnerDetectorMixin, split_pipeline
+from skae._meta.delegation import InnerDetectorMixin, of_rows, scores_steps, split_pipeline
 from skae._sklearn_compat import (
     Interval,
     _check_sample_weight,
@@ -36,7 +43,13 @@ from skae._sklearn_compat import (
     validate_parameter_constraints,
 )
 
-__all__ = ["anomaly_scorer", "anomaly_scorers"]
+__all__ = [
+    "anomaly_scorer",
+    "anomaly_scorers",
+    "event_precision_score",
+    "event_recall_score",
+    "false_alarms_per_unit",
+]
 
 
 def anomaly_scorer(
@@ -77,6 +90,11 @@ def anomaly_scorer(
         - "youden": the share of outliers flagged minus that of inliers flagged;
         - "matthews": :func:`~sklearn.metrics.matthews_corrcoef`.
 
+        Of runs of time steps, for detectors of series, also at the detector's own threshold:
+
+        - "event_precision": the share of the alarms that touch an event, 0 if there is none;
+        - "event_recall": the share of the events that an alarm touches.
+
         A callable `metric(is_outlier, errors, **kwargs)` is given which rows are outliers, and
         the errors: the larger, the less normal.
     inlier_label, outlier_label : scalar, default="auto"
@@ -88,7 +106,8 @@ def anomaly_scorer(
     Returns
     -------
     scorer : callable
-        `scorer(estimator, X, y, *, sample_weight=None)` returns a float: the higher, the better.
+        `scorer(estimator, X, y, *, sample_weight=None, groups=None)` returns a float: the higher,
+        the better.
         It raises a ValueError that names the labels if y holds one class only, and a TypeError
         for anything that is not an outlier detector in scikit-learn's sense; searches turn these
         into their `error_score`. `scorer.__name__` is the name of the metric, with which
@@ -106,7 +125,9 @@ def anomaly_scorer(
     holds several.
 
     `sample_weight` is metadata of the scorer, as for scikit-learn's own: with metadata routing,
-    request it by `scorer.set_score_request(sample_weight=True)`.
+    request it by `scorer.set_score_request(sample_weight=True)`. So are `groups`, which tell
+    :class:`skae.WindowedOutlierDetector` the stretches of a series. Its time steps without a score
+    are left out.
 
     Examples
     --------
@@ -258,6 +279,8 @@ _METRICS = {
     "balanced_accuracy": _Metric(balanced_accuracy_score, ranks=False),
     "youden": _Metric(_youden, ranks=False),
     "matthews": _Metric(matthews_corrcoef, ranks=False),
+    "event_precision": _Metric(event_precision, ranks=False),
+    "event_recall": _Metric(event_recall, ranks=False),
 }
 
 
@@ -287,7 +310,13 @@ class _AnomalyScorer:
         return f"anomaly_scorer({', '.join(shown)})"
 
     def __call__(
-        self, estimator: Any, X: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None
+        self,
+        estimator: Any,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
     ) -> float:
         _check_is_detector(estimator)
         is_outlier = self._is_outlier(y)
@@ -295,19 +324,29 @@ class _AnomalyScorer:
         if weight is not None:
             weight = _check_sample_weight(weight, is_outlier, ensure_non_negative=True)
         self._check_both_classes(is_outlier, y, weight)
-        response = (_errors if self.ranks else _flags)(estimator, X)
+        response = (_errors if self.ranks else _flags)(estimator, X, groups)
+        if scores_steps(estimator):
+            # Steps without a score, of which the detector has warned.
+            is_scored = ~np.isnan(response)
+            is_outlier, response = is_outlier[is_scored], response[is_scored]
+            weight = None if weight is None else weight[is_scored]
+            self._check_both_classes(is_outlier, column_or_1d(y)[is_scored], weight)
+        if not self.ranks:
+            response = response == 1
         # A callable metric need not accept weights.
         weights = {} if weight is None else {"sample_weight": weight}
         return float(self.function(is_outlier, response, **self.kwargs, **weights))
 
-    def set_score_request(self, *, sample_weight: bool | str | None) -> Self:
-        """Choose whether metadata routing passes `sample_weight` to the scorer.
+    def set_score_request(
+        self, *, sample_weight: bool | str | None = None, groups: bool | str | None = False
+    ) -> Self:
+        """Choose whether metadata routing passes `sample_weight` and `groups` to the scorer.
 
         Parameters
         ----------
-        sample_weight : bool, str or None
+        sample_weight, groups : bool, str or None
             True requests it, False ignores it, a string requests what is passed under that name.
-            With None, passing it is an error.
+            With None, passing it is an error. `groups` are ignored unless they are requested.
 
         Returns
         -------
@@ -318,7 +357,7 @@ class _AnomalyScorer:
                 "This method is only available when metadata routing is enabled. You can enable it "
                 "using sklearn.set_config(enable_metadata_routing=True)."
             )
-        self._request = self._make_request(sample_weight)
+        self._request = self._make_request(sample_weight, groups)
         return self
 
     def get_metadata_routing(self) -> MetadataRequest:
@@ -330,14 +369,15 @@ class _AnomalyScorer:
         """
         if self._request is not None:
             return get_routing_for_object(self._request)
-        if self._accept_sample_weight():
-            return self._make_request(None)
-        return MetadataRequest(owner=repr(self))
+        return self._make_request(None, False)
 
-    def _make_request(self, sample_weight):
+    def _make_request(self, sample_weight, groups):
         # Error messages show the owner. scikit-learn 1.7 expects a string, later versions allow it.
         request = MetadataRequest(owner=repr(self))
-        request.score.add_request(param="sample_weight", alias=sample_weight)
+        if self._accept_sample_weight():
+            request.score.add_request(param="sample_weight", alias=sample_weight)
+        if groups is not False:
+            request.score.add_request(param="groups", alias=groups)
         return request
 
     # Multi-metric searches call this when they are fitted with weights and routing is disabled.
@@ -392,23 +432,27 @@ def _check_is_detector(estimator):
     )
 
 
-def _errors(estimator, X):
+def _errors(estimator, X, groups):
     for method in ("score_samples", "decision_function"):
         if hasattr(estimator, method):
-            return -column_or_1d(getattr(estimator, method)(X))
+            return -column_or_1d(of_rows(estimator, method, X, groups))
     raise _no_method(estimator, "score_samples or decision_function")
 
 
-def _flags(estimator, X):
+def _flags(estimator, X, groups):
+    """Return 1.0 for what is flagged, 0.0 for what is not; NaN for a time step without a score."""
     if not hasattr(estimator, "predict"):
         raise _no_method(estimator, "predict")
-    predicted = column_or_1d(estimator.predict(X))
+    if scores_steps(estimator):
+        decision = column_or_1d(of_rows(estimator, "decision_function", X, groups))
+        return np.where(np.isnan(decision), np.nan, decision < 0)
+    predicted = column_or_1d(of_rows(estimator, "predict", X, groups))
     if not np.isin(predicted, (1, -1)).all():
         raise ValueError(
             f"{type(estimator).__name__} predicts {np.unique(predicted)[:10].tolist()}, where a "
             "scikit-learn outlier detector predicts +1 for inliers and -1 for outliers."
         )
-    return predicted == -1
+    return (predicted == -1).astype(np.float64)
 
 
 def _no_method(estimator, method):

@@ -38,6 +38,7 @@ _DIFFERENT = {
     },
     "AveragedOutlierDetector": {"contamination": "has no parameter threshold"},
     "ConformalOutlierDetector": {
+        "calibration_errors_": "keeps those of all calibration rows",
         "estimator": "around a FrozenEstimator, all rows calibrate",
         "estimator_": "fitted on some of the rows only",
         "offset_": "set by p-values instead of a threshold rule",
@@ -60,8 +61,11 @@ _DIFFERENT = {
     "WindowedOutlierDetector": {
         "estimator": "sees windows, which have a shape",
         "estimator_": "sees windows",
+        "feature_errors_": "its features are channels",
         "n_features_in_": "a row is a time step",
-        "offset_": "that of the inner detector",
+        "random_state": "draws places in a series",
+        "threshold": "counts time steps",
+        "verbose": "trains nothing itself",
     },
     "FalsePositiveRate": {"rate": "a share of rows"},
     "PeaksOverThreshold": {"rate": "a probability"},

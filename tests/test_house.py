@@ -15,6 +15,7 @@ ROOMS = [
     ("skae._sklearn_compat", "skae._warnings", "skae._products", "skae._show_versions"),
     ("skae._trusted_types",),
     ("skae._labels", "skae._errors", "skae.layers"),
+    ("skae._event_metrics",),
     ("skae.thresholds",),
     ("skae._engines.options",),
     ("skae._engines.numpy",),
@@ -22,10 +23,12 @@ ROOMS = [
     ("skae._network",),
     ("skae._detectors",),
     ("skae._meta",),
-    ("skae.preprocessing", "skae.datasets", "skae.metrics"),
+    ("skae.preprocessing", "skae.datasets", "skae.metrics", "skae.streaming"),
+    ("skae._drift",),
     ("skae.inspection",),
     ("skae.displays",),
     ("skae.model_selection",),
+    ("skae.onnx",),
 ]
 HEAVY = ("keras", "tensorflow")
 IMPORT_FUNCTIONS = ("import_module", "__import__")

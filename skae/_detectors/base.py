@@ -19,6 +19,7 @@ from skae._detectors.checks import (
     check_threshold,
     explained_gaps,
 )
+from skae._detectors.versions import checked_versions, with_versions
 from skae._errors import COMMON_ERRORS
 from skae._network.combined import PARTS
 from skae._network.scorer import COMBINED
@@ -41,6 +42,8 @@ DECISION_CONSTRAINTS = {
     "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
 }
 
+# Errors kept of the calibration: 32 KiB.
+_MAX_ERRORS = 4096
 # Of more rows, the checks are a small part of the time.
 _MAX_PLAIN_ROWS = 1024
 
@@ -98,6 +101,7 @@ class ReconstructionErrorDetector(DocumentationLinkMixin, OffsetMixin, OutlierMi
     error: Any
     threshold: Any
     contamination: Any
+    calibration_errors_: np.ndarray
     n_features_in_: int
     feature_names_in_: np.ndarray
     _scorer: Any
@@ -290,6 +294,13 @@ class ReconstructionErrorDetector(DocumentationLinkMixin, OffsetMixin, OutlierMi
         check_sign(rule)
         return rule if self.contamination == "auto" else None
 
+    def _set_offset(self, rule, errors):
+        """Set the offset by errors, and keep a sample of these."""
+        self.offset_ = self._offset(rule, errors)
+        step = 1 + (len(errors) - 1) // _MAX_ERRORS
+        # Sorted, so that none belongs to a row.
+        self.calibration_errors_ = np.sort(errors)[step // 2 :: step].copy()
+
     def _offset(self, rule, errors):
         if rule is not None:
             self._check_finite(errors)
@@ -299,6 +310,13 @@ class ReconstructionErrorDetector(DocumentationLinkMixin, OffsetMixin, OutlierMi
         if not np.isfinite(offset):
             self._check_finite(errors)
         return offset
+
+    def __getstate__(self):
+        inherited: Any = super().__getstate__()
+        return with_versions(inherited)
+
+    def __setstate__(self, state):
+        super().__setstate__(checked_versions(type(self).__name__, state))
 
     def _check_finite(self, errors):
         unfit = np.count_nonzero(~np.isfinite(errors))
@@ -311,6 +329,12 @@ class ReconstructionErrorDetector(DocumentationLinkMixin, OffsetMixin, OutlierMi
     def _about_infinite_errors(self) -> str:
         """Return what may have caused errors that are not finite, as the end of a sentence."""
         return f"look at the reconstruction, and at error={self.error!r}."
+
+
+def scorer_of(detector: ReconstructionErrorDetector):
+    """Return the model and the error by which a fitted detector scores."""
+    check_is_fitted(detector)
+    return detector._scorer
 
 
 @contextmanager

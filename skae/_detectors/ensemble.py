@@ -158,6 +158,9 @@ class AutoencoderEnsembleOutlierDetector(IncrementalDetector):
     offset_ : float
         `decision_function` is `score_samples` minus this. The threshold of the error is
         `-offset_`.
+    calibration_errors_ : ndarray of shape (n_calibration_samples,)
+        The errors that set the offset, sorted; of more than 4,096, fewer, evenly spaced. What
+        :func:`skae.inspection.drift_report` compares new errors with.
     feature_errors_ : ndarray of shape (n_features_in_,)
         Mean error of each feature over the rows that set the offset (at most 4,096 of them, evenly
         spaced): what :func:`skae.inspection.explain` compares errors with.

@@ -233,7 +233,7 @@ class IncrementalDetector(NetworkDetector):
         errors = self._learn_errors(network, data, calibration, random)
         if rule is None:
             errors = self._scorer.row_errors(trained.rows)
-        self.offset_ = self._offset(rule, errors)
+        self._set_offset(rule, errors)
 
 
 def _with_share(stream, rule, keys):

@@ -84,6 +84,9 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
     offset_ : float
         `decision_function` is `score_samples` minus this. The threshold of the error is
         `-offset_`.
+    calibration_errors_ : ndarray of shape (n_calibration_samples,)
+        The errors that set the offset, sorted; of more than 4,096, fewer, evenly spaced. What
+        :func:`skae.inspection.drift_report` compares new errors with.
     feature_errors_ : ndarray of shape (n_features_in_,)
         Mean error of each feature over the rows that set the offset (at most 4,096 of them, evenly
         spaced): what :func:`skae.inspection.explain` compares errors with.
@@ -180,7 +183,7 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
             found = self._fit_on(X, kind, calibration, fit_params, random)
             if rule is None:
                 errors = self._scorer.row_errors(X)
-            self.offset_ = self._offset(rule, found if errors is None else errors)
+            self._set_offset(rule, found if errors is None else errors)
         return self
 
     def _calibration(self, rule, kind, n_samples, random):

@@ -202,7 +202,7 @@ class NetworkDetector(ReconstructionErrorDetector):
             warn_if_useless(self._scorer, _rows_of_threshold(data.X, calibration))
             if rule is None:
                 errors = self._scorer.row_errors(data.X)
-            self.offset_ = self._offset(rule, found if errors is None else errors)
+            self._set_offset(rule, found if errors is None else errors)
         return self
 
     @property

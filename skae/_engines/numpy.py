@@ -149,11 +149,12 @@ def _weighted(remaining, activation, batch_norm=False):
     kernel = next(remaining)
     if not batch_norm:
         return _dense(kernel, next(remaining), activation)
-    scale, shift = _folded_norm(remaining)
+    scale, shift = folded_norm(remaining)
     return _dense(kernel * scale, shift, activation)
 
 
-def _folded_norm(remaining):
+def folded_norm(remaining):
+    """Return factors and summands that do what the next batch normalization does."""
     gamma, beta, mean, variance = (next(remaining) for _ in range(4))
     scale = gamma / np.sqrt(variance + np.float32(_BATCH_NORM_EPSILON))
     return scale, beta - mean * scale
@@ -215,7 +216,7 @@ def _vae_forward(blueprint, remaining):
     decoder = _hidden(remaining, n_hidden, sizes)
     decoder.append(_weighted(remaining, sizes.output_activation))
     activate = ACTIVATIONS[sizes.latent_activation]
-    noise = np.random.default_rng(0).standard_normal((_N_DRAWS, n_codes)).astype(np.float32)
+    noise = noise_of_draws(n_codes)
 
     def encode(rows):
         return activate(posterior(rows)[:, :n_codes].copy())
@@ -228,6 +229,11 @@ def _vae_forward(blueprint, remaining):
     return Forward(encode, _each_row(decoder), draw)
 
 
+def noise_of_draws(n_codes):
+    """Return the standard normal noise of the codes drawn for a row, the same for each row."""
+    return np.random.default_rng(0).standard_normal((_N_DRAWS, n_codes)).astype(np.float32)
+
+
 def _conv1d_forward(blueprint, remaining):
     sizes, (n_steps, n_channels) = blueprint.sizes, blueprint.layout.input_shape
     filters = sizes.hidden_layer_sizes
@@ -237,7 +243,7 @@ def _conv1d_forward(blueprint, remaining):
 
     def convolution(make, activation, has_norm, *args):
         kernel = next(remaining)
-        scale, shift = _folded_norm(remaining) if has_norm else (1, next(remaining))
+        scale, shift = folded_norm(remaining) if has_norm else (1, next(remaining))
         return make(kernel, scale, shift, strides, ACTIVATIONS[activation], *args)
 
     has_norm = sizes.batch_norm
@@ -309,7 +315,7 @@ def _lstm_forward(blueprint, remaining):
         cell = _lstm_layer(*(next(remaining) for _ in range(3)))
         if not sizes.batch_norm:
             return cell
-        scale, shift = _folded_norm(remaining)
+        scale, shift = folded_norm(remaining)
         return lambda sequences: cell(sequences) * scale + shift
 
     encoder = _chained([recurrent() for _ in units])

@@ -16,12 +16,13 @@ from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skae._detectors.base import OffsetMixin
 from skae._detectors.checks import as_rows, check_one_label_per_row
 from skae._meta.delegation import (
-    InnerDetectorMixin,
+    OwnOffsetMixin,
     check_scores_samples,
     inner_has,
+    of_rows,
+    scores_steps,
     sliced_params,
 )
 from skae._meta.out_of_bag import (
@@ -47,7 +48,7 @@ _STOREY_LAMBDA = 0.5
 _MAX_COMPARISONS = 2**22
 
 
-class ConformalOutlierDetector(OffsetMixin, InnerDetectorMixin):
+class ConformalOutlierDetector(OwnOffsetMixin):
     """Meta-estimator that gives any outlier detector calibrated p-values (conformal).
 
     Some of the rows given to `fit` are held out from training. The p-value of a new row is the
@@ -80,7 +81,9 @@ class ConformalOutlierDetector(OffsetMixin, InnerDetectorMixin):
         `predict_fdr`; in (0, 1).
     calibration_size : float or int, default=0.2
         Share or number of the rows held out as calibration rows, like the `test_size` of
-        :func:`~sklearn.model_selection.train_test_split`. At least `1 / alpha - 1` rows are needed.
+        :func:`~sklearn.model_selection.train_test_split`. They are drawn at random; of a series,
+        whose steps are scored by their neighbors, they are the last ones, and the guarantees hold
+        only roughly. At least `1 / alpha - 1` rows are needed.
         Not used around a :class:`~sklearn.frozen.FrozenEstimator`, nor with `calibration="oob"`.
     calibration : {"split", "oob"}, default="split"
         "split" holds out calibration rows. "oob" (out of bag) trains on all rows, and compares a
@@ -226,9 +229,9 @@ class ConformalOutlierDetector(OffsetMixin, InnerDetectorMixin):
             Not used here. The labels of the training rows are passed on to the detector.
         **fit_params : dict
             Passed on to the detector's `fit`, with metadata routing as it was requested. Weights
-            (`sample_weight`, `step__sample_weight`) are cut to the training rows; anything else,
-            such as `X_val`, is passed as it is. With `calibration="oob"`, rows of weight zero are
-            no calibration rows either.
+            (`sample_weight`, `step__sample_weight`) and `groups` are cut to the training rows;
+            anything else, such as `X_val`, is passed as it is. With `calibration="oob"`, rows of
+            weight zero are no calibration rows either.
 
         Returns
         -------
@@ -261,10 +264,16 @@ class ConformalOutlierDetector(OffsetMixin, InnerDetectorMixin):
     def _fit_on_some(self, rows, y, n_samples, fit_params):
         """Return the detector, fitted, and the errors of the calibration rows as one group."""
         training, calibration = self._split(n_samples)
+        groups = fit_params.get("groups") if scores_steps(self.estimator) else None
         labels = None if y is None else _safe_indexing(y, training)
         fit_params = sliced_params(rows, self._routed(fit_params), training)
         estimator = clone(self.estimator).fit(_safe_indexing(rows, training), labels, **fit_params)
-        return estimator, [(None, np.sort(_errors(estimator, _safe_indexing(rows, calibration))))]
+        groups = None if groups is None else _safe_indexing(groups, calibration)
+        errors = _errors(estimator, _safe_indexing(rows, calibration), groups)
+        if scores_steps(estimator):
+            errors = errors[~np.isnan(errors)]
+            _check_enough(len(errors), self.alpha)
+        return estimator, [(None, np.sort(errors))]
 
     def _fit_out_of_bag(self, rows, y, n_samples, fit_params):
         """Return the detector, fitted, and the out-of-bag errors by who left the rows out."""
@@ -283,7 +292,7 @@ class ConformalOutlierDetector(OffsetMixin, InnerDetectorMixin):
         return process_routing(self, "fit", **fit_params).estimator.fit
 
     @available_if(inner_has("score_samples"))
-    def score_samples(self, X: ArrayLike) -> np.ndarray:
+    def score_samples(self, X: ArrayLike, groups: ArrayLike | None = None) -> np.ndarray:
         """Return the score of each row: the higher, the more normal.
 
         It is the inner estimator's. With `calibration="oob"`, where a row has several errors, it is
@@ -293,6 +302,8 @@ class ConformalOutlierDetector(OffsetMixin, InnerDetectorMixin):
         ----------
         X : array-like of shape (n_samples, n_features)
             The rows to score.
+        groups : array-like of shape (n_samples,), default=None
+            Around a detector of series, the stretch each time step belongs to.
 
         Returns
         -------
@@ -300,7 +311,7 @@ class ConformalOutlierDetector(OffsetMixin, InnerDetectorMixin):
         """
         check_is_fitted(self)
         if not self._is_out_of_bag:
-            return self.estimator_.score_samples(X)
+            return of_rows(self.estimator_, "score_samples", X, groups)
         margins = self._margins(errors_by_members(self.estimator_, X, self._groups))
         scores = margins + self.offset_
         # Of a margin smaller than rounding, the sign is kept: it decides.
@@ -328,7 +339,7 @@ class ConformalOutlierDetector(OffsetMixin, InnerDetectorMixin):
 
         return in_batches(margins, errors, (max(1, _MAX_COMPARISONS // len(limits)), 1))
 
-    def p_values(self, X: ArrayLike) -> np.ndarray:
+    def p_values(self, X: ArrayLike, groups: ArrayLike | None = None) -> np.ndarray:
         """Return how unusual each row is: small for outliers, uniform in (0, 1] for normal rows.
 
         With n calibration rows it is one more than the number of those whose error is at least as
@@ -342,25 +353,32 @@ class ConformalOutlierDetector(OffsetMixin, InnerDetectorMixin):
         ----------
         X : array-like of shape (n_samples, n_features)
             The rows to judge.
+        groups : array-like of shape (n_samples,), default=None
+            Around a detector of series, the stretch each time step belongs to.
 
         Returns
         -------
         p_values : ndarray of shape (n_samples,), float64
+            NaN for a time step without a score.
         """
         check_is_fitted(self)
         if self._is_out_of_bag:
             errors = errors_by_members(self.estimator_, X, self._groups).T
         else:
-            errors = [_errors(self.estimator_, X)]
+            errors = [_errors(self.estimator_, X, groups)]
+        # Of steps without a score, numbers of errors above them mean nothing.
+        is_scored = np.where(np.isnan(errors[0]), np.nan, 1.0)
         n_calibration, calibration = len(self.calibration_errors_), [own for _, own in self._groups]
         not_smaller = _n_above(map(_limits, calibration), errors, side="left")
         if not self.randomized_ties:
-            return (1 + not_smaller) / (n_calibration + 1)
+            return is_scored * (1 + not_smaller) / (n_calibration + 1)
         larger = _n_above(calibration, errors, side="right")
         part = self._draws(len(larger))
-        return (larger + part * (1 + not_smaller - larger)) / (n_calibration + 1)
+        return is_scored * (larger + part * (1 + not_smaller - larger)) / (n_calibration + 1)
 
-    def predict_fdr(self, X: ArrayLike, method: str = "bh") -> np.ndarray:
+    def predict_fdr(
+        self, X: ArrayLike, method: str = "bh", groups: ArrayLike | None = None
+    ) -> np.ndarray:
         """Tell inliers from outliers such that few of the rows flagged are normal.
 
         The share of normal rows among those flagged, the false-discovery rate, is at most `alpha`
@@ -375,6 +393,8 @@ class ConformalOutlierDetector(OffsetMixin, InnerDetectorMixin):
             "bh" is the procedure of Benjamini and Hochberg [1]_. "storey" estimates how many of the
             rows are normal, by the p-values above 0.5 [2]_: it finds more when many rows are
             outliers.
+        groups : array-like of shape (n_samples,), default=None
+            Around a detector of series, the stretch each time step belongs to.
 
         Returns
         -------
@@ -407,7 +427,11 @@ class ConformalOutlierDetector(OffsetMixin, InnerDetectorMixin):
                 "calibration='split'."
             )
         discovered = discoveries if method == "bh" else _adaptive_discoveries
-        return np.where(discovered(self.p_values(X), self.alpha), -1, 1)
+        p_values = self.p_values(X, groups)
+        is_scored = ~np.isnan(p_values)
+        is_inlier = np.ones(len(p_values), dtype=np.int64)
+        is_inlier[is_scored] = np.where(discovered(p_values[is_scored], self.alpha), -1, 1)
+        return is_inlier
 
     def _split(self, n_samples):
         """Return the rows to train on and the rows to calibrate on."""
@@ -422,6 +446,8 @@ class ConformalOutlierDetector(OffsetMixin, InnerDetectorMixin):
                 f"calibration_size={size} leaves no row to train on, with n_samples={n_samples}."
             )
         _check_enough(n_calibration, self.alpha)
+        if scores_steps(self.estimator):
+            return rows[:-n_calibration], rows[-n_calibration:]
         random = check_random_state(self.random_state)
         return train_test_split(rows, test_size=n_calibration, random_state=random)
 
@@ -432,11 +458,11 @@ class ConformalOutlierDetector(OffsetMixin, InnerDetectorMixin):
         return np.random.default_rng(seed).random(n_samples)
 
 
-def _errors(estimator, X):
+def _errors(estimator, X, groups=None):
     """Return minus the scores of the rows of X, or raise if any cannot be compared."""
-    errors = -np.asarray(estimator.score_samples(X), dtype=np.float64)
+    errors = -np.asarray(of_rows(estimator, "score_samples", X, groups), dtype=np.float64)
     missing = np.count_nonzero(np.isnan(errors))
-    if missing:
+    if missing and not scores_steps(estimator):
         raise ValueError(
             f"Of {len(errors)} rows {type(estimator).__name__} scores {missing} as NaN, which is "
             "neither more nor less normal than anything."

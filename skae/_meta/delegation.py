@@ -1,6 +1,6 @@
 """What the meta-estimators share: they offer what their inner estimator offers."""
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,6 +16,9 @@ from skae._detectors.checks import check_is_instance, weights_of_rows
 from skae._meta.steps import original_units, transformed
 from skae._sklearn_compat import DocumentationLinkMixin, set_transform_output
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 
 def inner_has(name):
     """Return a check, for `available_if`, that the inner estimator has an attribute."""
@@ -25,6 +28,10 @@ def inner_has(name):
         return True
 
     return check
+
+
+def _inner_has_events(meta):
+    return scores_steps(meta._inner)
 
 
 def check_scores_samples(estimator, name="estimator"):
@@ -41,15 +48,52 @@ def check_scores_samples(estimator, name="estimator"):
 
 
 def sliced_params(X, fit_params, rows):
-    """Return the parameters of `fit`, with sample weights cut to some rows of X.
+    """Return the parameters of `fit`, with sample weights and groups cut to some rows of X.
 
-    Weights of pipeline steps (`step__sample_weight`) are included. Anything else stays as it is.
+    Those of pipeline steps (`step__sample_weight`) are included. Anything else stays as it is.
     """
     sliced = dict(fit_params)
     for name, value in fit_params.items():
-        if name.split("__")[-1] == "sample_weight" and value is not None:
+        if name.split("__")[-1] in ("sample_weight", "groups") and value is not None:
             sliced[name] = weights_of_rows(X, value, rows)
     return sliced
+
+
+def scores_steps(estimator: Any):
+    """Tell whether the detector inside, fitted or not, scores the time steps of a series.
+
+    Then rows are scored by their neighbors, some may have no score, and there may be groups.
+    """
+    while True:
+        if isinstance(estimator, Pipeline):
+            estimator = estimator.steps[-1][1]
+        elif isinstance(estimator, InnerDetectorMixin):
+            estimator = estimator._inner
+        elif inner_of(estimator) is not None:
+            estimator = inner_of(estimator)
+        else:
+            return hasattr(estimator, "events")
+
+
+def of_rows(estimator, method, X, groups=None):
+    """Return what a method of an estimator makes of rows, those of a series perhaps in groups.
+
+    scikit-learn's own pipelines and searches do not pass groups on to all methods.
+    """
+    if groups is None:
+        return getattr(estimator, method)(X)
+    if isinstance(estimator, Pipeline):
+        X = transformed(estimator[:-1], X) if len(estimator) > 1 else X
+        return of_rows(estimator[-1], method, X, groups)
+    if not isinstance(estimator, InnerDetectorMixin) and inner_of(estimator) is not None:
+        return of_rows(inner_of(estimator), method, X, groups)
+    if not scores_steps(estimator):
+        raise TypeError(
+            "groups tell apart the stretches of a series, and "
+            f"{type(split_pipeline(estimator)[1]).__name__} scores each row alone: leave groups "
+            "out, or put the detector into WindowedOutlierDetector."
+        )
+    return getattr(estimator, method)(X, groups=groups)
 
 
 class DelegatingMixin(DocumentationLinkMixin, OutlierMixin, BaseEstimator):
@@ -112,55 +156,106 @@ class InnerDetectorMixin(DelegatingMixin):
         routing : MetadataRouter
         """
         mapping = MethodMapping().add(caller="fit", callee="fit")
+        for method in ("decision_function", "predict"):
+            mapping.add(caller=method, callee=method)
         return MetadataRouter(owner=self).add(estimator=self.estimator, method_mapping=mapping)
 
     @available_if(inner_has("score_samples"))
-    def score_samples(self, X: ArrayLike) -> np.ndarray:
+    def score_samples(self, X: ArrayLike, groups: ArrayLike | None = None) -> np.ndarray:
         """Return the inner estimator's score of each row: the higher, the more normal.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             The rows to score.
+        groups : array-like of shape (n_samples,), default=None
+            Around a detector of series, the stretch each time step belongs to.
 
         Returns
         -------
         scores : ndarray of shape (n_samples,), float64
         """
         check_is_fitted(self)
-        return self.estimator_.score_samples(X)
+        return of_rows(self.estimator_, "score_samples", X, groups)
 
     @available_if(inner_has("decision_function"))
-    def decision_function(self, X: ArrayLike) -> np.ndarray:
+    def decision_function(self, X: ArrayLike, groups: ArrayLike | None = None) -> np.ndarray:
         """Return the score of each row less the offset: negative for outliers.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             The rows to judge.
+        groups : array-like of shape (n_samples,), default=None
+            Around a detector of series, the stretch each time step belongs to.
 
         Returns
         -------
         decision : ndarray of shape (n_samples,), float64
         """
         check_is_fitted(self)
-        return self.estimator_.decision_function(X)
+        return of_rows(self.estimator_, "decision_function", X, groups)
 
     @available_if(inner_has("predict"))
-    def predict(self, X: ArrayLike) -> np.ndarray:
+    def predict(self, X: ArrayLike, groups: ArrayLike | None = None) -> np.ndarray:
         """Tell inliers (+1) from outliers (-1).
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             The rows to judge.
+        groups : array-like of shape (n_samples,), default=None
+            Around a detector of series, the stretch each time step belongs to.
 
         Returns
         -------
         is_inlier : ndarray of shape (n_samples,), int64
         """
         check_is_fitted(self)
-        return self.estimator_.predict(X)
+        return of_rows(self.estimator_, "predict", X, groups)
+
+    @available_if(_inner_has_events)
+    def events(
+        self,
+        X: ArrayLike,
+        groups: ArrayLike | None = None,
+        *,
+        merge_within: int = 0,
+        min_length: int = 1,
+        threshold: float | None = None,
+    ) -> "DataFrame":
+        """Return the alarms in a series: flagged steps in a row are one event.
+
+        See :meth:`skae.WindowedOutlierDetector.events`. Behind transformers that return arrays, the
+        index of X is lost; those with `set_output(transform="pandas")` keep it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_steps, n_features)
+            The series.
+        groups : array-like of shape (n_steps,), default=None
+            The stretch each time step belongs to.
+        merge_within : int, default=0
+            Events of a stretch with at most so many steps between them are one.
+        min_length : int, default=1
+            Shorter events, in steps, are left out.
+        threshold : float, default=None
+            The error above which a step is flagged. None is `-offset_`.
+
+        Returns
+        -------
+        events : pandas.DataFrame
+            One row per event: `start`, `end`, `peak`, `score`, `channel` and `share`.
+        """
+        check_is_fitted(self)
+        transforms, detector = split_pipeline(self)
+        return detector.events(
+            transformed(transforms, X),
+            groups,
+            merge_within=merge_within,
+            min_length=min_length,
+            threshold=-self.offset_ if threshold is None else threshold,
+        )
 
     @available_if(inner_has("transform"))
     def transform(self, X: ArrayLike) -> np.ndarray:
@@ -244,6 +339,46 @@ class InnerDetectorMixin(DelegatingMixin):
         return tags
 
 
+class OwnOffsetMixin(InnerDetectorMixin):
+    """Base class of those that judge the inner estimator's scores by an offset of their own."""
+
+    offset_: float
+
+    def decision_function(self, X: ArrayLike, groups: ArrayLike | None = None) -> np.ndarray:
+        """Return `score_samples(X) - offset_`: negative for outliers.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows to judge.
+        groups : array-like of shape (n_samples,), default=None
+            Around a detector of series, the stretch each time step belongs to.
+
+        Returns
+        -------
+        decision : ndarray of shape (n_samples,), float64
+        """
+        check_is_fitted(self)
+        return self.score_samples(X, groups) - self.offset_
+
+    def predict(self, X: ArrayLike, groups: ArrayLike | None = None) -> np.ndarray:
+        """Tell inliers (+1) from outliers (-1).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows to judge.
+        groups : array-like of shape (n_samples,), default=None
+            Around a detector of series, the stretch each time step belongs to.
+
+        Returns
+        -------
+        is_inlier : ndarray of shape (n_samples,), int64
+            +1 for inliers, -1 for outliers.
+        """
+        return np.where(self.decision_function(X, groups) < 0, -1, 1)
+
+
 def _behind(transforms, name, method):
     """Return a method of a detector behind transformers as one of the rows before them."""
 
@@ -304,3 +439,11 @@ def inner_of(estimator):
     if isinstance(estimator, FrozenEstimator):
         return estimator.estimator
     return getattr(estimator, "best_estimator_", None)
+
+
+def first_step(estimator):
+    """Return what sees the data first: in a pipeline, the first step that does anything."""
+    for _, step in getattr(estimator, "steps", []):
+        if step not in (None, "passthrough"):
+            return first_step(step)
+    return estimator

@@ -12,7 +12,7 @@ from sklearn.utils.metaestimators import available_if
 
 from skae._detectors.checks import as_rows, check_one_label_per_row, explained_gaps
 from skae._labels import inlier_mask, is_auto
-from skae._meta.delegation import InnerDetectorMixin, inner_has, sliced_params
+from skae._meta.delegation import InnerDetectorMixin, first_step, inner_has, sliced_params
 from skae._sklearn_compat import (
     HasMethods,
     _fit_context,
@@ -96,8 +96,8 @@ class FitOnInliers(InnerDetectorMixin):
             Weights; those of the normal rows are passed on. A number counts for every row.
         **fit_params : dict
             Passed on to the inner estimator's `fit`, with metadata routing as it was requested.
-            Weights of pipeline steps (`step__sample_weight`) are cut to the normal rows; anything
-            else, such as `X_val`, is passed as it is.
+            Weights of pipeline steps (`step__sample_weight`) and groups are cut to the normal rows;
+            anything else, such as `X_val`, is passed as it is.
 
         Returns
         -------
@@ -220,7 +220,7 @@ class FitOnInliers(InnerDetectorMixin):
 
     def _check_rows_left_out(self, X):
         """Check the rows that the inner estimator will not see, as it would check them."""
-        first = _first_step(self.estimator)
+        first = first_step(self.estimator)
         tags = get_tags(first)
         takes_columns = isinstance(first, ColumnTransformer) or hasattr(X, "columns")
         if (
@@ -238,11 +238,3 @@ class FitOnInliers(InnerDetectorMixin):
                 estimator=first,
                 input_name="X",
             )
-
-
-def _first_step(estimator):
-    """Return what sees the data first: in a pipeline, the first step that does anything."""
-    for _, step in getattr(estimator, "steps", []):
-        if step not in (None, "passthrough"):
-            return _first_step(step)
-    return estimator

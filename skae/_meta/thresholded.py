@@ -9,7 +9,6 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import indexable
 from sklearn.utils.metadata_routing import process_routing
 
-from skae._detectors.base import OffsetMixin
 from skae._detectors.checks import (
     as_rows,
     check_one_label_per_row,
@@ -17,12 +16,18 @@ from skae._detectors.checks import (
     check_threshold,
 )
 from skae._labels import inlier_mask
-from skae._meta.delegation import InnerDetectorMixin, check_scores_samples, sliced_params
+from skae._meta.delegation import (
+    OwnOffsetMixin,
+    check_scores_samples,
+    of_rows,
+    scores_steps,
+    sliced_params,
+)
 from skae._sklearn_compat import HasMethods, _fit_context, _safe_indexing, routing_enabled
 from skae.thresholds import RULE_CONSTRAINTS, FixedThreshold, as_rule, needs_labels
 
 
-class ThresholdedOutlierDetector(OffsetMixin, InnerDetectorMixin):
+class ThresholdedOutlierDetector(OwnOffsetMixin):
     """Meta-estimator that fits an outlier detector, then sets the threshold by a rule.
 
     The rule sees the errors (minus `score_samples`) of all rows given to `fit`, and, where it
@@ -110,7 +115,9 @@ class ThresholdedOutlierDetector(OffsetMixin, InnerDetectorMixin):
         y : array-like of shape (n_samples,), default=None
             Their labels; passed on to the detector, and read by rules that learn from labels.
         **fit_params : dict
-            Passed on to the detector's `fit`, with metadata routing as it was requested.
+            Passed on to the detector's `fit`, with metadata routing as it was requested. `groups`
+            of a detector of series also reach its scores, from which the threshold is set; its
+            time steps without a score are left out.
 
         Returns
         -------
@@ -128,11 +135,7 @@ class ThresholdedOutlierDetector(OffsetMixin, InnerDetectorMixin):
         X = as_rows(X)
         if needs_labels(as_rule(self.threshold)) or self.cv is not None:
             check_one_label_per_row(X, y)
-        if fit_params.get("groups") is not None:
-            raise ValueError(
-                "groups would reach the fit of the detector but not its scores, which set the "
-                "threshold: give rows that need no groups."
-            )
+        groups = fit_params.get("groups") if scores_steps(self.estimator) else None
         rule, is_outlier = as_rule(self.threshold), None
         if needs_labels(rule):
             is_outlier = self._is_outlier(rule, y)
@@ -140,12 +143,19 @@ class ThresholdedOutlierDetector(OffsetMixin, InnerDetectorMixin):
             fit_params = process_routing(self, "fit", **fit_params).estimator.fit
         holds_out = self.cv is not None and not isinstance(rule, FixedThreshold)
         if holds_out:
-            errors, rows = self._held_out_errors(X, y, fit_params, stratify=is_outlier is not None)
+            errors, rows = self._held_out_errors(
+                X, y, fit_params, groups, stratify=is_outlier is not None
+            )
             is_outlier = None if is_outlier is None else is_outlier[rows]
         estimator = clone(self.estimator).fit(X, y, **fit_params)
         if not holds_out:
-            errors = -estimator.score_samples(X)
+            errors = -of_rows(estimator, "score_samples", X, groups)
             check_sign(rule, errors)
+        if scores_steps(estimator):
+            # Steps without a score, of which the detector has warned.
+            is_scored = ~np.isnan(errors)
+            is_outlier = None if is_outlier is None else is_outlier[is_scored]
+            errors = errors[is_scored]
         offset = -rule.threshold(errors, is_outlier)
         self.estimator_, self.rule_, self.offset_ = estimator, rule, offset
         return self
@@ -154,7 +164,7 @@ class ThresholdedOutlierDetector(OffsetMixin, InnerDetectorMixin):
         check_threshold(self.threshold)
         super()._validate_params()
 
-    def _held_out_errors(self, X, y, fit_params, stratify):
+    def _held_out_errors(self, X, y, fit_params, groups, stratify):
         """Return the errors of the rows that `cv` holds out, and which rows they are."""
         X, y = indexable(X, y)
         folds = list(check_cv(self.cv, y, classifier=stratify).split(X, y))
@@ -169,7 +179,8 @@ class ThresholdedOutlierDetector(OffsetMixin, InnerDetectorMixin):
             labels = None if y is None else _safe_indexing(y, train)
             params = sliced_params(X, fit_params, train)
             fold = clone(self.estimator).fit(_safe_indexing(X, train), labels, **params)
-            errors.append(-fold.score_samples(_safe_indexing(X, test)))
+            own = None if groups is None else _safe_indexing(groups, test)
+            errors.append(-of_rows(fold, "score_samples", _safe_indexing(X, test), own))
             rows.append(test)
         return np.concatenate(errors), np.concatenate(rows)
 

@@ -19,6 +19,17 @@ def error_name(estimator):
     )
 
 
+def kept_errors(estimator):
+    """Return the `calibration_errors_` that a fitted detector keeps of its fit, or None."""
+    while estimator is not None:
+        # Its own: a meta-estimator of other scores offers those of the detector inside, too.
+        if "calibration_errors_" in vars(estimator):
+            return estimator.calibration_errors_
+        is_pipeline = isinstance(estimator, Pipeline)
+        estimator = estimator.steps[-1][1] if is_pipeline else inner_of(estimator)
+    return None
+
+
 def fitted_offset(estimator):
     """Return the `offset_` that decides in a fitted detector, or None where there is none."""
     while estimator is not None:

@@ -68,6 +68,14 @@ class CombinedError:
         Their sum: the mean error of the training rows.
     usual : ndarray of shape (3,)
         The mean of each part over the training rows, each without its own code.
+    location, scale : ndarray of shape (n_codes,), float32
+        Mean and standard deviation of the codes of the training rows, which standardize others.
+    whitening : ndarray of shape (n_codes, n_codes), float32
+        Turns standardized codes into ones whose squared length is their distance.
+    kept_codes : ndarray of shape (n_codes, n_codes_kept), float32
+        The codes that are kept, standardized.
+    half_norms : ndarray of shape (n_codes_kept,), float32
+        Half of their squared lengths.
     known_rows : ndarray of shape (n_codes_kept, n_features)
         What the model makes of the codes that are kept.
     """
@@ -79,12 +87,12 @@ class CombinedError:
         location = np.average(codes, axis=0, weights=sample_weight)
         variances = np.average(np.square(codes - location), axis=0, weights=sample_weight)
         scale = np.where(variances > 0, np.sqrt(variances), 1.0)
-        self._location, self._scale = location.astype(np.float32), scale.astype(np.float32)
+        self.location, self.scale = location.astype(np.float32), scale.astype(np.float32)
         standardized = self._standardized(view.code)
-        self._whitening = _whitening(standardized, sample_weight)
-        self._kept = np.ascontiguousarray(standardized[kept].T)
-        self._half_norms = np.square(self._kept).sum(axis=0) / 2
-        *known, center = decode(np.vstack([view.code[kept], self._location]))
+        self.whitening = _whitening(standardized, sample_weight)
+        self.kept_codes = np.ascontiguousarray(standardized[kept].T)
+        self.half_norms = np.square(self.kept_codes).sum(axis=0) / 2
+        *known, center = decode(np.vstack([view.code[kept], self.location]))
         self.known_rows, self._center = np.array(known), center
         parts = self._raw_parts(X, view, (kept, np.arange(len(kept))))
         usual = np.average(parts, axis=0, weights=sample_weight)
@@ -143,19 +151,19 @@ class CombinedError:
         standardized = self._standardized(view.code)
         known = self.known_rows[self._nearest(standardized, own)]
         with _no_float_warnings():
-            white = _by_rows(standardized, self._whitening)
+            white = _by_rows(standardized, self.whitening)
             distances = np.add.reduce(np.square(white, dtype=np.float64), axis=1)
             squares = feature_errors("mse", X, view.reconstruction)
             return squares, feature_errors("mse", X, known), distances
 
     def _standardized(self, code):
         with _no_float_warnings():
-            return (np.ascontiguousarray(code, dtype=np.float32) - self._location) / self._scale
+            return (np.ascontiguousarray(code, dtype=np.float32) - self.location) / self.scale
 
     def _nearest(self, standardized, own):
         # The largest is where the distance, a sum of squares, is smallest.
         with _no_float_warnings():
-            closeness = _by_rows(standardized, self._kept) - self._half_norms
+            closeness = _by_rows(standardized, self.kept_codes) - self.half_norms
         if own is not None:
             closeness[own] = -np.inf
         return closeness.argmax(axis=1)

@@ -39,20 +39,22 @@ class ReconstructionError:
     ----------
     nominal : float
         What the mean error of a member is to be, relative to those of others.
+    measure : str, object or callable
+        As `feature_errors` takes it.
     """
 
     nominal = 1.0
 
     def __init__(self, error, X, reconstruction):
-        self._error = fitted_error(error, X, reconstruction)
+        self.measure = fitted_error(error, X, reconstruction)
 
     def row_errors(self, X, view, own=None):
         """Return the error of each row."""
-        return row_errors(self._error, X, view.reconstruction)
+        return row_errors(self.measure, X, view.reconstruction)
 
     def feature_errors(self, X, view, own=None):
         """Return the error of each feature of each row; their mean is the error of the row."""
-        return feature_errors(self._error, X, view.reconstruction)
+        return feature_errors(self.measure, X, view.reconstruction)
 
 
 class Scorer:
@@ -209,6 +211,11 @@ class Scorer:
         rows = left_out.any(axis=1)
         used = left_out[rows]
         return np.sum(errors[rows], axis=1, where=used) / used.sum(axis=1)
+
+    @property
+    def weighted_errors(self):
+        """The error of each member, a ReconstructionError or CombinedError, with its weight."""
+        return list(zip(self._errors, self.member_weights, strict=True))
 
     def row_errors(self, X):
         """Return the error of each row, float64; infinity where it is NaN."""
