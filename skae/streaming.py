@@ -1,15 +1,210 @@
-"""Scores of a series as it arrives, chunk by chunk."""
+"""Streams: thresholds that follow the errors, detectors that learn, series scored as they arrive.
 
+:class:`QuantileReservoir` and :class:`AdaptiveConformal` set a threshold by the errors that arrive;
+:class:`StreamingOutlierDetector` puts one of them behind a fitted detector. :class:`SeriesScorer`
+scores a long series chunk by chunk.
+"""
+
+import copy
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
+from skae._detectors.checks import as_rows
 from skae._meta.delegation import scores_steps, split_pipeline
 from skae._meta.windowed import stream_of
+from skae._sklearn_compat import (
+    DocumentationLinkMixin,
+    HasMethods,
+    StrOptions,
+    _safe_indexing,
+    validate_parameter_constraints,
+)
+from skae._streaming_thresholds import AdaptiveConformal, QuantileReservoir
 
-__all__ = ["SeriesScorer"]
+__all__ = [
+    "AdaptiveConformal",
+    "QuantileReservoir",
+    "SeriesScorer",
+    "StreamingOutlierDetector",
+]
+
+# Errors to begin with are given in random order, always the same.
+_SEED = 0
+
+
+class StreamingOutlierDetector(DocumentationLinkMixin, BaseEstimator):
+    """Outlier detector for a stream, whose threshold follows the errors that arrive.
+
+    Rows arrive in chunks. Each is scored and judged first, by the threshold as it is then, and only
+    then learned from.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted outlier detector with `score_samples`, or a pipeline that ends in one. It is not
+        changed.
+    threshold : QuantileReservoir, AdaptiveConformal or other object with such an `update`
+        What sets the threshold; it is copied, not changed. If it has seen no errors yet, it begins
+        with the `calibration_errors_` of the detector, if that has any, as those of skae do.
+        Otherwise nothing is flagged until it has seen enough; give one that has been updated with
+        errors of normal rows.
+    learn : {"threshold", "both"}, default="threshold"
+        What learns from the rows that arrive: the threshold only, or the detector as well, by its
+        `partial_fit`.
+    learn_flagged : bool, default=False
+        Whether rows that are flagged are learned from like others. If not, anomalies change
+        nothing, nor does what is new and normal: to follow that, the threshold must be told so, or
+        adapt by how many are flagged, as `AdaptiveConformal` does.
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        The detector; a copy that learns if `learn="both"`.
+    rule_ : object
+        The copy of `threshold` that learns. Its `threshold_` is the present threshold.
+    scores_ : ndarray of shape (n_samples,)
+        The scores of the rows that the last `update` judged.
+
+    See Also
+    --------
+    skae.streaming.SeriesScorer : Scores the steps of a series, each by the windows around it.
+
+    Notes
+    -----
+    A row's label does not depend on how the stream is cut into chunks, unless the detector learns.
+    With `learn="both"`, the errors of the changed detector come from the next chunk on.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skae.streaming import QuantileReservoir, StreamingOutlierDetector
+    >>> from sklearn.ensemble import IsolationForest
+    >>> generator = np.random.default_rng(0)
+    >>> forest = IsolationForest(random_state=0).fit(generator.normal(size=(500, 2)))
+    >>> threshold = QuantileReservoir(0.01, random_state=0)
+    >>> _ = threshold.update(-forest.score_samples(generator.normal(size=(1000, 2))))
+    >>> stream = StreamingOutlierDetector(forest, threshold)
+    >>> stream.update([[0.1, -0.2], [9.0, 9.0]])
+    array([ 1, -1])
+    """
+
+    _parameter_constraints: dict = {
+        "estimator": [HasMethods("score_samples")],
+        "threshold": [HasMethods("update")],
+        "learn": [StrOptions({"threshold", "both"})],
+        "learn_flagged": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        estimator: Any,
+        threshold: Any,
+        *,
+        learn: str = "threshold",
+        learn_flagged: bool = False,
+    ):
+        self.estimator = estimator
+        self.threshold = threshold
+        self.learn = learn
+        self.learn_flagged = learn_flagged
+
+    def update(self, X: ArrayLike) -> np.ndarray:
+        """Judge the rows of a chunk, then learn from them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows that have arrived.
+
+        Returns
+        -------
+        is_inlier : ndarray of shape (n_samples,), int64
+            +1 for inliers, -1 for outliers.
+
+        Raises
+        ------
+        ValueError
+            If X or a parameter is invalid, or `learn="both"` and the estimator has no
+            `partial_fit`. Nothing has been learned then.
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        """
+        estimator, rule = self._started()
+        X = as_rows(X)
+        scores = estimator.score_samples(X)
+        is_flagged = rule.update(-scores, learn_flagged=self.learn_flagged)
+        if self.learn == "both":
+            learned = np.flatnonzero(~is_flagged | self.learn_flagged)
+            if len(learned):
+                estimator.partial_fit(_safe_indexing(X, learned))
+        self.estimator_, self.rule_, self.scores_ = estimator, rule, scores
+        return np.where(is_flagged, -1, 1)
+
+    def score_samples(self, X: ArrayLike) -> np.ndarray:
+        """Return the detector's score of each row: the higher, the more normal.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows to score.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,), float64
+        """
+        return vars(self).get("estimator_", self.estimator).score_samples(X)
+
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """Tell inliers (+1) from outliers (-1) by the present threshold, and learn nothing.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows to judge.
+
+        Returns
+        -------
+        is_inlier : ndarray of shape (n_samples,), int64
+        """
+        return np.where(self.score_samples(X) < self.offset_, -1, 1)
+
+    @property
+    def offset_(self) -> float:
+        """Minus the present threshold."""
+        if not hasattr(self, "rule_"):
+            raise NotFittedError(
+                "This StreamingOutlierDetector has no threshold yet: call update first."
+            )
+        return -self.rule_.threshold_
+
+    def _started(self):
+        """Return copies of what learns, so that nothing has been learned if a chunk is refused."""
+        validate_parameter_constraints(
+            self._parameter_constraints, self.get_params(deep=False), type(self).__name__
+        )
+        estimator = vars(self).get("estimator_", self.estimator)
+        if self.learn == "both":
+            if not hasattr(estimator, "partial_fit"):
+                raise ValueError(
+                    "learn='both' needs an estimator with partial_fit, which "
+                    f"{type(estimator).__name__} has not: give learn='threshold', or a detector "
+                    "without its pipeline, and rows that are scaled already."
+                )
+            if not hasattr(self, "estimator_"):
+                estimator = copy.deepcopy(estimator)
+        if hasattr(self, "rule_"):
+            return estimator, copy.deepcopy(self.rule_)
+        check_is_fitted(estimator)
+        rule = copy.deepcopy(self.threshold)
+        known = getattr(split_pipeline(estimator)[1], "calibration_errors_", None)
+        if known is not None and not hasattr(rule, "threshold_"):
+            rule.update(np.random.RandomState(_SEED).permutation(known))
+        return estimator, rule
 
 
 class SeriesScorer:
