@@ -123,8 +123,9 @@ class QuantileReservoir(StreamingThreshold):
 
     Notes
     -----
-    With `learn_flagged=False`, what is flagged never raises the threshold: it stays where it is
-    while more are flagged than the rate allows.
+    With `learn_flagged=False`, the more rows are flagged, the higher the threshold, but never above
+    the largest error that was learned: after a change, everything may be flagged until it is told
+    to learn. The rate is then kept less well. Let it see `size` errors of normal rows first.
 
     References
     ----------
@@ -207,8 +208,8 @@ class AdaptiveConformal(StreamingThreshold):
     Attributes
     ----------
     threshold_ : float
-        Errors above it are flagged. Infinity until `1 / rate - 1` errors were seen, and while the
-        level is zero or less; minus infinity while it is one or more.
+        Errors above it are flagged. Infinity until about `1 / rate - 1` errors were seen, and while
+        the level is zero or less; minus infinity while it is one or more.
     level_ : float
         The present level.
     n_seen_ : int

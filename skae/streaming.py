@@ -57,9 +57,11 @@ class StreamingOutlierDetector(DocumentationLinkMixin, BaseEstimator):
         What learns from the rows that arrive: the threshold only, or the detector as well, by its
         `partial_fit`.
     learn_flagged : bool, default=False
-        Whether rows that are flagged are learned from like others. If not, anomalies change
-        nothing, nor does what is new and normal: to follow that, the threshold must be told so, or
-        adapt by how many are flagged, as `AdaptiveConformal` does.
+        Whether rows that are flagged are learned from like others. If not, it counts how many there
+        are, not how large their errors, and the detector never sees them. Then a
+        `QuantileReservoir` never rises above the largest error that it has learned, whether
+        anomalies come or normal rows have changed; `AdaptiveConformal` keeps its rate, and so lets
+        anomalies pass where there are many.
 
     Attributes
     ----------

@@ -52,6 +52,17 @@ _DIFFERENT = {
         "random_state": "trains nothing itself",
         "threshold": "may be given a trained model",
     },
+    "AdaptiveConformal": {
+        "size": "they are the last ones",
+        "threshold_": "its level may leave the unit interval",
+    },
+    "QuantileReservoir": {"random_state": "draws which errors stay"},
+    "StreamingOutlierDetector": {
+        "estimator": "is fitted already",
+        "estimator_": "no clone",
+        "rule_": "learns",
+        "threshold": "sees errors one after the other",
+    },
     "ThresholdedOutlierDetector": {
         "estimator": "its offset is replaced",
         "threshold": "may learn from labels",

@@ -17,6 +17,7 @@ ROOMS = [
     ("skae._labels", "skae._errors", "skae.layers"),
     ("skae._event_metrics",),
     ("skae.thresholds",),
+    ("skae._streaming_thresholds",),
     ("skae._engines.options",),
     ("skae._engines.numpy",),
     ("skae._engines.keras",),

@@ -23,6 +23,7 @@ from skae import (
     thresholds,
 )
 from skae.preprocessing import ColumnGroupScaler, GlobalMinMaxScaler
+from skae.streaming import AdaptiveConformal, QuantileReservoir, StreamingOutlierDetector
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -101,10 +102,20 @@ def test_every_detector_loads(fitted):
         np.testing.assert_array_equal(loaded.score_samples(rows), detector.score_samples(rows))
 
 
+def streams(detector):
+    """Return a detector of each kind that has seen a chunk."""
+    for threshold in (QuantileReservoir(), AdaptiveConformal()):
+        stream = StreamingOutlierDetector(detector, threshold)
+        stream.update(X[:50])
+        yield stream
+    yield single().partial_fit(X)
+
+
 def test_no_name_is_missing_or_too_many(fitted):
     function = single(own_network).fit(X)
     own = f"{own_network.__module__}.own_network"
-    found = set().union(*map(untrusted, fitted.values()), untrusted(function))
+    found = set().union(*map(untrusted, [*fitted.values(), *streams(fitted["dense"])]))
+    found |= untrusted(function)
     assert found - {own} == set(skae.TRUSTED_TYPES)
 
 

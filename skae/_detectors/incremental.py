@@ -144,7 +144,7 @@ class IncrementalDetector(NetworkDetector):
                 warn_if_useless(self._scorer, stream.trained.rows)
             self._stream = stream
             # Of a fit with warm_start, whose rows are not these.
-            vars(self).pop("_resumed_calibration", None)
+            self.__dict__.pop("_resumed_calibration", None)
         return self
 
     def _check_partial(self):

@@ -184,7 +184,7 @@ class NetworkDetector(ReconstructionErrorDetector):
             gives the same code for every row.
         """
         with unchanged_on_failure(self):
-            vars(self).pop("_stream", None)  # of partial_fit
+            self.__dict__.pop("_stream", None)  # of partial_fit
             rule = self._checked_rule()
             self._check_parameters()
             self._check_one_source_of_validation_rows(X_val)
