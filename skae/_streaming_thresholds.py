@@ -75,6 +75,9 @@ class StreamingThreshold(DocumentationLinkMixin, BaseEstimator):
             self._learn(error, flagged, learn_flagged, draws[position] if draws else 0.0)
         return is_flagged
 
+    def _doc_link_url_param_generator(self):
+        return {"page": f"skae.streaming.{type(self).__name__}"}
+
     @abstractmethod
     def _start(self):
         """Set up what is kept."""

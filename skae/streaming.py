@@ -2,7 +2,8 @@
 
 :class:`QuantileReservoir` and :class:`AdaptiveConformal` set a threshold by the errors that arrive;
 :class:`StreamingOutlierDetector` puts one of them behind a fitted detector. :class:`SeriesScorer`
-scores a long series chunk by chunk.
+scores a long series chunk by chunk, and :func:`frame_scorer` tables that other engines cut into
+frames.
 """
 
 import copy
@@ -15,6 +16,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from skae._detectors.checks import as_rows
+from skae._frame_scorer import frame_scorer
 from skae._meta.delegation import scores_steps, split_pipeline
 from skae._meta.windowed import stream_of
 from skae._sklearn_compat import (
@@ -31,6 +33,7 @@ __all__ = [
     "QuantileReservoir",
     "SeriesScorer",
     "StreamingOutlierDetector",
+    "frame_scorer",
 ]
 
 # Errors to begin with are given in random order, always the same.
