@@ -12,7 +12,7 @@ TENSORFLOW := ^([IWE]0000 |WARNING: All log messages before absl|To enable the f
 quietly = @echo '$(1)'; log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
 	$(1) 2>"$$log" || { cat "$$log" >&2; exit 1; }; grep -vE '$(TENSORFLOW)' "$$log" >&2; true
 
-.PHONY: demo test coverage slow portable lint types wheel oldest prerelease clients docs clean
+.PHONY: demo test coverage slow portable lint types wheel oldest prerelease clients scale docs clean
 
 demo: .venv/installed ## find the abnormal heartbeats, beside IsolationForest
 	$(call quietly,$(BIN)/python examples/01_find_abnormal_heartbeats.py)
@@ -93,6 +93,14 @@ clients: .venv-clients/installed ## the recipes for other packages, with these p
 	.venv-clients/bin/python -m pip install --quiet --editable ".[clients]"
 	touch $@
 
+scale: .venv-scale/installed ## frames scored by Dask, with threads, processes and a cluster
+	.venv-scale/bin/python -m pytest tests/scale
+
+.venv-scale/installed: pyproject.toml
+	$(PYTHON) -m venv .venv-scale
+	.venv-scale/bin/python -m pip install --quiet --editable ".[scale]"
+	touch $@
+
 # TensorFlow's pre-releases depend on keras-nightly, which overwrites files of keras: so it is removed,
 # and keras is installed again. ".[test]" would hold NumPy back (numba does), so pytest has to do.
 prerelease: ## the conformance and training tests on the newest versions that fit together
@@ -106,4 +114,4 @@ prerelease: ## the conformance and training tests on the newest versions that fi
 	.venv-prerelease/bin/python -m pytest -n 2 tests/conformance tests/test_training.py tests/test_autoencoder.py
 
 clean:
-	rm -rf .venv .venv-wheel .venv-oldest .venv-prerelease .venv-clients .coverage dist figures docs/_build docs/_gallery docs/_typed docs/auto_examples docs/generated
+	rm -rf .venv .venv-wheel .venv-oldest .venv-prerelease .venv-clients .venv-scale .coverage dist figures docs/_build docs/_gallery docs/_typed docs/auto_examples docs/generated
