@@ -68,11 +68,12 @@ class TestResuming:
         "detector",
         [
             single(dropout=0.1),
+            single(architecture="vae"),
             single(architecture=own_network, optimizer="rmsprop"),
             single(optimizer=keras.optimizers.SGD(0.01, momentum=0.9), noise=0.1),
             ensemble(),
         ],
-        ids=["dropout", "own network", "own optimizer", "ensemble"],
+        ids=["dropout", "vae", "own network", "own optimizer", "ensemble"],
     )
     def test_a_stream_pickled_anywhere_ends_to_the_bit_as_one_not_stopped(self, detector):
         expected = after(clone(detector))
@@ -310,8 +311,8 @@ class TestReservoir:
         for seed in range(10):
             random, sample = np.random.RandomState(seed), Reservoir.empty(1)
             for chunk in np.array_split(rows, 7):
-                keys = random.random_sample(len(chunk))
-                sample = sample.after(chunk, np.ones(len(chunk), np.float32), keys, random)
+                weights, keys = np.ones(len(chunk), np.float32), random.random_sample(len(chunk))
+                sample = sample.after(chunk, weights, keys, np.arange(len(chunk)), random)
             kept = sample.rows[:, 0].astype(int)
             assert len(np.unique(kept)) == 4096
             counts[kept] += 1

@@ -92,7 +92,7 @@ class IncrementalDetector(NetworkDetector):
         4,096 held out of training. These are a twentieth of all, or up to three tenths if the first
         chunk has few rows. Rows are recognized by their values, so that in several passes over the
         same data the same rows are held out. A detector that is trained this way, and its pickle,
-        contain the rows of the samples.
+        contain the rows of the samples. `history_` keeps the last 10,000 epochs.
 
         Parameters
         ----------
@@ -260,7 +260,7 @@ def _with_samples_of(data, keys, calibration, stream, random):
     if weights is None:
         weights = np.ones(len(data.X), np.float32)
     trained, held_out = (
-        sample.after(data.X[rows], weights[rows], keys[rows], random)
+        sample.after(data.X, weights, keys, rows, random)
         for sample, rows in (
             (stream.trained, calibration.train_rows),
             (stream.held_out, calibration.held_out),

@@ -43,21 +43,21 @@ class Reservoir:
         """Return the sample of no rows."""
         return cls(np.empty((0, n_features), np.float32), np.empty(0, np.float32), np.empty(0))
 
-    def after(self, X, weights, keys, random):
-        """Return the sample after more rows have come by; this one stays as it is."""
+    def after(self, X, weights, keys, rows, random):
+        """Return the sample after some rows of X have come by; this one stays as it is."""
         size = max(_MIN_ROWS, min(_MAX_ROWS, _MAX_BYTES // (4 * X.shape[1])))
-        new = np.flatnonzero(~np.isin(keys, self.keys))
+        new = rows[~np.isin(keys[rows], self.keys)]
         # Each row gets a place, by chance beyond the end once the sample is full.
         places = np.arange(self.n_seen, self.n_seen + len(new))
         late = places >= size
         places[late] = random.randint(0, places[late] + 1)
         taken = places < size
-        rows_at, new = places[taken], new[taken]
-        n_free = int((~late).sum())
+        places, new = places[taken], new[taken]
+        n_free = np.count_nonzero(~late)
 
         def replaced(kept, values):
             kept = np.concatenate([kept, np.empty((n_free, *kept.shape[1:]), kept.dtype)])
-            kept[rows_at] = values[new]  # of several for one place, the last stays
+            kept[places] = values[new]  # of several for one place, the last stays
             return kept
 
         return Reservoir(
