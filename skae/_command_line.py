@@ -9,6 +9,7 @@ import tempfile
 import warnings
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
@@ -131,9 +132,8 @@ def _fit(arguments):
     if not kinds:
         raise ValueError(f"{arguments.data} has no column to learn from.")
     detector = _detector(kinds, arguments.rate)
-    if is_normal is None:
-        detector, y = detector, None
-    else:
+    y = None
+    if is_normal is not None:
         detector, y = FitOnInliers(detector), np.where(is_normal, 1, -1)
     _load_keras_quietly()
     with redirect_stdout(sys.stderr):  # the progress
@@ -156,7 +156,7 @@ def _detector(kinds, rate):
 def _counted(kinds):
     values = list(kinds.values())
     counts = [f"{values.count(kind)} of {kind}" for kind in dict.fromkeys(values)]
-    return f"{len(values)} columns ({', '.join(counts)})"
+    return f"{len(values)} column{'s' * (len(values) != 1)} ({', '.join(counts)})"
 
 
 def _score(arguments):
@@ -180,7 +180,7 @@ def _print_worst(detector, rows, scores, labels, n_worst):
     reasons = explain(detector, rows.iloc[worst], top=2)["text"].to_numpy().reshape(len(worst), -1)
     for row, reason in zip(worst, reasons, strict=True):
         flag = "!" if labels[row] == -1 else " "
-        print(f"{flag} row {row + 1}  score {scores[row]:.4g}  {'; '.join(reason)}")
+        print(f"{flag} row {rows.index[row]}  score {scores[row]:.4g}  {'; '.join(reason)}")
 
 
 def _report(arguments):
@@ -210,7 +210,7 @@ def _label_column(label):
     return [] if label is None else [label.partition("=")[0]]
 
 
-def _is_normal(table, label):
+def _is_normal(table, label) -> Any:
     """Return which rows have the value of COLUMN=VALUE, or None without one."""
     if label is None:
         return None

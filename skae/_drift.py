@@ -1,6 +1,7 @@
 """Whether rows have moved away from those that a detector learned from."""
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -193,8 +194,14 @@ def _means(explanation):
     contribution = explanation["contribution"]
     with np.errstate(divide="ignore", invalid="ignore"):
         typical = contribution / explanation["unusualness"]
-    deviation = (explanation["value"] - explanation["reconstruction"]).abs()
-    table = explanation.assign(typical=typical, deviation=deviation)
+    # Text and dates have no mean, and no distance.
+    value, expected = (_numbers(explanation[name]) for name in ("value", "reconstruction"))
+    deviation = (value - expected).abs()
+    table = explanation.assign(typical=typical, value=value, deviation=deviation)
     table = table[["feature", "contribution", "typical", "value", "deviation"]]
     finite = table.replace([np.inf, -np.inf], np.nan)
     return finite.groupby("feature", sort=False, dropna=False).mean()
+
+
+def _numbers(column):
+    return column.map(lambda value: value if isinstance(value, Real) else np.nan).astype(np.float64)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 _PARQUET = (".parquet", ".pq")
+_OTHER_SEPARATORS = (";", "\t", "|")
 # Rarer values of a text column share one category.
 _MAX_CATEGORIES = 30
 # A text column in which a larger share of the values are different identifies rows.
@@ -29,6 +30,11 @@ def read_table(path, text=()) -> "DataFrame":
         The file; a Parquet file ends in .parquet or .pq.
     text : iterable of str, default=()
         Columns to be read as text, also where they hold digits only.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        With names that are strings. Rows without labels of their own are counted from 1.
     """
     import pandas as pd
 
@@ -46,6 +52,10 @@ def read_table(path, text=()) -> "DataFrame":
         raise ValueError(f"{path} is no table that pandas can read: {error}") from error
     if table.empty:
         raise ValueError(f"{path} has no rows below its header.")
+    if table.shape[1] == 1 and any(mark in str(table.columns[0]) for mark in _OTHER_SEPARATORS):
+        raise ValueError(f"{path} is one column: separate the values by commas.")
+    if isinstance(table.index, pd.RangeIndex):
+        table.index = pd.RangeIndex(1, len(table) + 1)
     return table.rename(columns=str)
 
 
@@ -99,7 +109,8 @@ def _categorical():
 def _dates(column):
     import pandas as pd
 
-    return pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True)
+    dates = pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True)
+    return dates.dt.tz_localize(None)
 
 
 def _is_identifier(column):
@@ -147,9 +158,7 @@ def table_scaler(kinds):
     """Return an unfitted transformer of a table with columns of these kinds."""
     encoders = {
         "numbers": "passthrough",
-        "text": OneHotEncoder(
-            handle_unknown="infrequent_if_exist", max_categories=_MAX_CATEGORIES
-        ),
+        "text": OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=_MAX_CATEGORIES),
         "dates": FunctionTransformer(day_and_hour),
     }
     columns = {kind: [name for name in kinds if kinds[name] == kind] for kind in encoders}
@@ -172,6 +181,6 @@ def day_and_hour(dates) -> "DataFrame":
 
     parts = {}
     for name, column in dates.items():
-        parts[f"{name}_weekday"] = column.dt.weekday
+        parts[f"{name}_weekday"] = column.dt.day_of_week
         parts[f"{name}_hour"] = column.dt.hour + column.dt.minute / 60
     return pd.DataFrame(parts, index=dates.index).astype(np.float64)

@@ -1,6 +1,7 @@
 """One self-contained HTML page about a fitted detector and some rows."""
 
 import io
+import re
 from base64 import b64encode
 from contextlib import redirect_stdout
 from datetime import date
@@ -15,8 +16,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from skae._labels import inlier_mask
 from skae._meta.delegation import check_scores_samples, scores_steps, split_pipeline
-from skae._meta.unwrap import error_name, fitted_offset
-from skae._presentation import html_table, number, percent, presented
+from skae._meta.unwrap import error_name, fitted_offset, kept_errors
+from skae._presentation import html_table, human_name, number, percent, presented
 from skae._show_versions import show_versions
 from skae._sklearn_compat import _safe_indexing
 from skae.displays import (
@@ -41,6 +42,7 @@ img { display: block; width: 100%; max-width: 42rem; height: auto; }
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
 th, td { border-bottom: 1px solid #ddd; padding: .3rem .6rem; text-align: left; min-width: 3rem;
   overflow-wrap: normal; vertical-align: top; }
+code { font-size: .85rem; }
 pre { font-size: .8rem; background: #f5f5f5; padding: .6rem; white-space: pre-wrap; }
 .small { color: #555; font-size: .9rem; }
 @media print { body { max-width: none; } section, img, tr { break-inside: avoid; }
@@ -171,17 +173,16 @@ class _Judged:
 
 
 def _page(judged):
-    sections = [
-        ("Detector", _detector),
-        ("Alarms", _alarms),
-        ("Errors", _errors),
-        ("Training", _training),
-        ("Other thresholds", _thresholds),
-        ("Has the data moved?", _drift),
-        ("Versions", _versions),
-    ]
-    body = "".join(_section(title, content, judged) for title, content in sections)
-    name = escape(type(split_pipeline(judged.estimator)[1]).__name__)
+    detector = split_pipeline(judged.estimator)[1]
+    sections = {"Detector": _detector, "Alarms": _alarms, "Errors": _errors}
+    if hasattr(detector, "history_"):
+        sections["Training"] = _training
+    sections["Other thresholds"] = _thresholds
+    if kept_errors(judged.estimator) is not None:
+        sections["Has the data moved?"] = _drift
+    sections["Versions"] = _versions
+    body = "".join(_section(title, content, judged) for title, content in sections.items())
+    name = escape(type(detector).__name__)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -206,12 +207,15 @@ def _figure(draw, alt, height=3.2, panels=1):
     """Return what a function draws on axes as an image in the page."""
     import matplotlib.pyplot as plt
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
-    # Names of columns are no formulas, and the user's style may be made for a dark page.
-    own = {"text.parse_math": False, "svg.hashsalt": "skae"}
-    with plt.style.context(["default", own]):
+    # The user's style may be made for a dark page.
+    with plt.style.context(["default", {"svg.hashsalt": "skae"}]):
         figure = Figure(figsize=(6.4, height), layout="constrained")
-        draw(figure.subplots(panels, sharex=False))
+        draw(figure.subplots(panels))
+        for text in figure.findobj(Text):
+            # Names of columns are no formulas. Powers of ten are not written yet.
+            text.set_parse_math("$" not in text.get_text())
         file = io.BytesIO()
         figure.savefig(file, format="svg", metadata={"Date": None})
     picture = b64encode(file.getvalue()).decode()
@@ -220,14 +224,25 @@ def _figure(draw, alt, height=3.2, panels=1):
 
 def _detector(judged):
     names = [str(name) for name in getattr(judged.estimator, "feature_names_in_", ())]
-    text = f"{judged.estimator.n_features_in_} columns"
+    n_columns = judged.estimator.n_features_in_
+    text = f"{n_columns} column{'s' * (n_columns != 1)}"
     if names:
         more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
         text += f": {', '.join(names[:_MAX_NAMED])}{more}"
     epochs = getattr(split_pipeline(judged.estimator)[1], "n_iter_", None)
     trained = "" if epochs is None else f" Trained in {epochs} epochs."
     threshold = "" if judged.threshold is None else f" Threshold: {number(judged.threshold, 4)}."
-    return f"<p>{escape(text)}.{trained}{threshold}</p><pre>{escape(repr(judged.estimator))}</pre>"
+    transforms, detector = split_pipeline(judged.estimator)
+    steps = "".join(f"<li><code>{escape(_in_a_line(one))}</code></li>" for one in transforms)
+    steps += f"<li><code>{escape(_in_a_line(detector))}</code></li>"
+    outer = judged.estimator
+    around = "" if outer is detector or hasattr(outer, "steps") else f"{type(outer).__name__} of"
+    return f"<p>{escape(text)}.{trained}{threshold}</p><p>{around}</p><ol>{steps}</ol>"
+
+
+def _in_a_line(estimator):
+    """Return what an estimator looks like, without the addresses of functions."""
+    return re.sub(r" at 0x[0-9a-f]+", "", " ".join(repr(estimator).split()))
 
 
 def _alarms(judged):
@@ -254,7 +269,9 @@ def _series(judged):
 
     n_panels = 1 + (n_channels if np.shape(judged.X)[1] <= n_channels else 1)
     picture = _figure(draw, "The series and its errors", 1 + 1.3 * n_panels, n_panels)
-    return picture + f"<p>{len(events)} events.</p>" + html_table(presented(worst))
+    if events.empty:
+        return picture
+    return picture + "<p>The worst events:</p>" + html_table(presented(worst))
 
 
 def _over_time(judged):
@@ -328,9 +345,9 @@ def _thresholds(judged):
     for name in ("alarm_rate", "precision", "recall", "fpr"):
         if name in table:
             cells = table[[name]].map(percent)
-            shown = shown.join(cells.rename(columns={"fpr": "false alarms of normal rows"}))
-    shown = shown.rename(columns={"alarm_rate": "share of alarms"})
-    shown["note"] = table["note"]
+            shown = shown.join(cells.rename(columns=human_name))
+    if table["note"].any():
+        shown["note"] = table["note"]
     said = "Each rule, set and counted on these rows. “fitted” is the threshold of the detector."
     return _note(said) + html_table(shown)
 
