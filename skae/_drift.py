@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from skae._detectors.checks import as_rows
 from skae._meta.delegation import check_scores_samples, split_pipeline
 from skae._meta.unwrap import error_name, fitted_offset, kept_errors
+from skae._presentation import TableRepr, percent, presented
 from skae._sklearn_compat import _num_samples, _safe_indexing
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 # Rows whose columns are looked at, evenly spaced.
 _MAX_ROWS = 4096
+_MAX_SHOWN = 5
 # Of fewer errors the p-value is exact; of more, that takes long and changes nothing.
 _FEW = 100
 _COLUMNS = (
@@ -34,7 +36,7 @@ _COLUMNS = (
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class DriftReport:
+class DriftReport(TableRepr):
     """What :func:`skae.inspection.drift_report` has found.
 
     Parameters
@@ -72,13 +74,14 @@ class DriftReport:
     columns: "DataFrame"
     error_name: str = "error"
 
-    def __repr__(self):
-        return (
-            f"DriftReport({len(self.errors)} rows against {len(self.reference_errors)}: "
-            f"statistic={self.statistic:.3g}, p_value={self.p_value:.3g}, "
-            f"effect={self.effect:.3g}, alarm_rate={self.alarm_rate:.3g} "
-            f"from {self.reference_alarm_rate:.3g})"
+    def _caption_and_table(self):
+        caption = (
+            f"{len(self.errors):,} rows against {len(self.reference_errors):,}: "
+            f"{percent(self.alarm_rate)} alarms from {percent(self.reference_alarm_rate)}, "
+            f"effect {self.effect:.3g} (0.5 is none), p-value {self.p_value:.2g}"
         )
+        shown = self.columns[["feature", "moved", "ratio", "value", "reference_value"]]
+        return caption, presented(shown.head(_MAX_SHOWN).dropna(axis="columns", how="all"))
 
     def frame(self) -> "DataFrame":
         """Return the figures of all rows as a table of one row, to be collected over time.
