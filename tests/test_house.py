@@ -13,7 +13,7 @@ PACKAGE = Path(skae.__file__).parent
 # its own room and from those that stand before it. The longest prefix decides.
 ROOMS = [
     ("skae._sklearn_compat", "skae._warnings", "skae._products", "skae._show_versions"),
-    ("skae._presentation",),
+    ("skae._presentation", "skae._progress"),
     ("skae._trusted_types",),
     ("skae._labels", "skae._errors", "skae.layers"),
     ("skae._event_metrics",),
