@@ -62,6 +62,10 @@ def main(argv=None) -> int:
     try:
         with _warnings_in_a_line():
             arguments.run(arguments)
+            sys.stdout.flush()
+    except BrokenPipeError:  # such as of `head`, which has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (ValueError, OSError, ImportError) as error:
         _say(f"error: {error}")
         return _BAD_INPUT
@@ -71,13 +75,19 @@ def main(argv=None) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        _say(f"error: {message} (see {self.prog} --help)")
+        self.exit(_BAD_INPUT)
+
+
 def _parser():
     style = {
         "formatter_class": argparse.RawDescriptionHelpFormatter,
         "epilog": _EXAMPLES,
         "allow_abbrev": False,
     }
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="skae", description="Find anomalies in a table with an autoencoder.", **style
     )
     parser.add_argument("--version", action="version", version=f"skae {__version__}")
@@ -108,17 +118,15 @@ def _parser():
 
 
 def _rate(text):
-    rate = float(text)
-    if not 0 < rate < 1:
+    if not (_is_float(text) and 0 < float(text) < 1):
         raise argparse.ArgumentTypeError(f"a rate lies between 0 and 1, got {text}")
-    return rate
+    return float(text)
 
 
 def _count(text):
-    count = int(text)
-    if count < 1:
+    if not (text.isdecimal() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"a number of rows is at least 1, got {text}")
-    return count
+    return int(text)
 
 
 def _fit(arguments):

@@ -46,6 +46,8 @@ def read_table(path, text=()) -> "DataFrame":
             table = pd.read_parquet(path)
         else:
             table = pd.read_csv(path, dtype=dict.fromkeys(text, str))
+    except ImportError:
+        raise ImportError("Parquet files need pyarrow: pip install pyarrow.") from None
     except pd.errors.EmptyDataError:
         raise ValueError(f"{path} is empty.") from None
     except ValueError as error:

@@ -193,12 +193,26 @@ class TestBadInput:
         refused(capsys, "score", "new.csv", "-m", "evil.joblib")
         assert not Path("touched").exists()
 
-    @pytest.mark.parametrize("rate", ["0", "1", "5", "-1", "x", "nan"])
-    def test_rate(self, capsys, rate):
+    @pytest.mark.parametrize(
+        ("argv", "said"),
+        [
+            (["fit", "old.csv", *OUT, "--rate=0"], "a rate lies between 0 and 1, got 0"),
+            (["fit", "old.csv", *OUT, "--rate=5"], "a rate lies between 0 and 1, got 5"),
+            (["fit", "old.csv", *OUT, "--rate=nan"], "a rate lies between 0 and 1, got nan"),
+            (["fit", "old.csv", *OUT, "--rate=x"], "a rate lies between 0 and 1, got x"),
+            (["score", "new.csv", *MODEL, "--top=0"], "a number of rows is at least 1, got 0"),
+            (["score", "new.csv"], "required: -m/--model"),
+            (["predict", "new.csv"], "invalid choice: 'predict'"),
+            ([], "required: fit | score | report"),
+        ],
+    )
+    def test_arguments(self, capsys, argv, said):
         with pytest.raises(SystemExit) as left:
-            main(["fit", "old.csv", *self.OUT, f"--rate={rate}"])
+            main(argv)
         assert left.value.code == 2
-        assert "--rate" in capsys.readouterr().err
+        (line,) = capsys.readouterr().err.splitlines()
+        assert said in line
+        assert "--help" in line
 
     @pytest.mark.parametrize(
         ("label", "said"),
@@ -217,6 +231,14 @@ class TestBadInput:
 
     def test_dropped_column(self, capsys):
         assert "no column x, only" in refused(capsys, "fit", "old.csv", *self.OUT, "--drop", "x")
+
+
+def test_a_reader_that_has_enough_is_no_error():
+    command = f"{sys.executable} -m skae score new.csv -m model.joblib | head -1"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, env=environment)
+    assert done.stdout == "score,label\n"
+    assert done.stderr == "skae: columns that the model does not use: order, state.\n"
 
 
 def test_label_of_numbers(capsys):
