@@ -68,20 +68,12 @@ comparison = compare_detectors(
     scoring=["roc_auc", "average_precision"],
     baseline="IsolationForest",
 )
-table = comparison.frame()
-shown = {
-    "mean_roc_auc": "ROC-AUC",
-    "difference_roc_auc": "difference",
-    "p_value_roc_auc": "p-value",
-    "mean_average_precision": "PR-AUC",
-    "mean_fit_time": "fit [s]",
-    "mean_score_time": "score [s]",
-}
-print(table[list(shown)].rename(columns=shown).round(3).to_string(na_rep="-"))
+print(comparison)
 
 # %%
 # What was found
 # --------------
+table = comparison.frame()
 best = table.index[0]
 differ = table.index[table["p_value_roc_auc"] < 0.05]
 print(f"\nBest by ROC-AUC: {best}.")

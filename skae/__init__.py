@@ -22,6 +22,7 @@ __all__ = [
     "metrics",
     "model_selection",
     "preprocessing",
+    "report",
     "show_versions",
     "streaming",
     "thresholds",
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         metrics,
         model_selection,
         preprocessing,
+        report,
         streaming,
         thresholds,
     )

@@ -1,6 +1,7 @@
 """Whether rows have moved away from those that a detector learned from."""
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from skae._detectors.checks import as_rows
 from skae._meta.delegation import check_scores_samples, split_pipeline
 from skae._meta.unwrap import error_name, fitted_offset, kept_errors
+from skae._presentation import TableRepr, percent, presented
 from skae._sklearn_compat import _num_samples, _safe_indexing
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 # Rows whose columns are looked at, evenly spaced.
 _MAX_ROWS = 4096
+_MAX_SHOWN = 5
 # Of fewer errors the p-value is exact; of more, that takes long and changes nothing.
 _FEW = 100
 _COLUMNS = (
@@ -33,7 +36,7 @@ _COLUMNS = (
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class DriftReport:
+class DriftReport(TableRepr):
     """What :func:`skae.inspection.drift_report` has found.
 
     Parameters
@@ -71,13 +74,14 @@ class DriftReport:
     columns: "DataFrame"
     error_name: str = "error"
 
-    def __repr__(self):
-        return (
-            f"DriftReport({len(self.errors)} rows against {len(self.reference_errors)}: "
-            f"statistic={self.statistic:.3g}, p_value={self.p_value:.3g}, "
-            f"effect={self.effect:.3g}, alarm_rate={self.alarm_rate:.3g} "
-            f"from {self.reference_alarm_rate:.3g})"
+    def _caption_and_table(self):
+        caption = (
+            f"{len(self.errors):,} rows against {len(self.reference_errors):,}: "
+            f"{percent(self.alarm_rate)} alarms from {percent(self.reference_alarm_rate)}, "
+            f"effect {self.effect:.3g} (0.5 is none), p-value {self.p_value:.2g}"
         )
+        shown = self.columns[["feature", "moved", "ratio", "value", "reference_value"]]
+        return caption, presented(shown.head(_MAX_SHOWN).dropna(axis="columns", how="all"))
 
     def frame(self) -> "DataFrame":
         """Return the figures of all rows as a table of one row, to be collected over time.
@@ -193,8 +197,14 @@ def _means(explanation):
     contribution = explanation["contribution"]
     with np.errstate(divide="ignore", invalid="ignore"):
         typical = contribution / explanation["unusualness"]
-    deviation = (explanation["value"] - explanation["reconstruction"]).abs()
-    table = explanation.assign(typical=typical, deviation=deviation)
+    # Text and dates have no mean, and no distance.
+    value, expected = (_numbers(explanation[name]) for name in ("value", "reconstruction"))
+    deviation = (value - expected).abs()
+    table = explanation.assign(typical=typical, value=value, deviation=deviation)
     table = table[["feature", "contribution", "typical", "value", "deviation"]]
     finite = table.replace([np.inf, -np.inf], np.nan)
     return finite.groupby("feature", sort=False, dropna=False).mean()
+
+
+def _numbers(column):
+    return column.map(lambda value: value if isinstance(value, Real) else np.nan).astype(np.float64)

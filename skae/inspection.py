@@ -19,6 +19,7 @@ from skae._meta.sentences import sentence
 from skae._meta.source_columns import source_columns
 from skae._meta.steps import transformed
 from skae._meta.unwrap import fitted_offset
+from skae._progress import followed
 from skae._sklearn_compat import Interval, validate_parameter_constraints
 from skae.thresholds import SHORT_NAMES, Quantile, as_rule, needs_labels
 
@@ -216,6 +217,7 @@ def threshold_report(
     inlier_label: Any = "auto",
     outlier_label: Any = "auto",
     confidence: float = 0.95,
+    verbose: int = 0,
 ) -> "DataFrame":
     """Compare the thresholds and alarms of threshold rules for a fitted detector.
 
@@ -246,6 +248,9 @@ def threshold_report(
         +1 for inliers, -1 for outliers.
     confidence : float, default=0.95
         Confidence level of the intervals.
+    verbose : int, default=0
+        1 shows one line with the rule and the time left (in a file, only its last state), 2 one
+        line per rule.
 
     Returns
     -------
@@ -331,7 +336,8 @@ def threshold_report(
     offset = fitted_offset(estimator)
     if offset is not None:
         records["fitted"] = {"threshold": -offset, "note": ""}
-    for name, rule in _named_rules(rules, is_outlier).items():
+    named = _named_rules(rules, is_outlier)
+    for name, rule in followed(named.items(), list(named), "threshold_report", verbose):
         record = _thresholds(rule, errors, normal_errors, is_outlier, train_errors)
         if is_outlier is not None and not record["note"]:
             record |= _recall_band(_budget(rule), errors, is_outlier, confidence)

@@ -22,6 +22,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from skae._labels import inlier_mask
 from skae._meta.delegation import check_scores_samples
+from skae._progress import followed
 from skae._sklearn_compat import Interval, _safe_indexing, validate_parameter_constraints
 from skae._warnings import warn
 from skae.displays.comparison import DetectorComparisonDisplay
@@ -249,6 +250,7 @@ def compare_detectors(
     n_jobs: int | None = None,
     inlier_label: Any = "auto",
     outlier_label: Any = "auto",
+    verbose: int = 0,
 ) -> DetectorComparisonDisplay:
     """Cross-validate several outlier detectors on the same folds.
 
@@ -281,6 +283,9 @@ def compare_detectors(
     inlier_label, outlier_label : scalar, default="auto"
         What y calls normal rows, or the others; name at most one. "auto" is scikit-learn's
         coding: +1 for inliers, -1 for outliers.
+    verbose : int, default=0
+        1 shows one line with detector, fold and the time left (in a file, only its last state), 2
+        one line per fold.
 
     Returns
     -------
@@ -339,11 +344,14 @@ def compare_detectors(
     _check_enough_rows(inlier_mask(y, **labels), n_splits=2)
     scorers = _named_scorers(scoring, labels)
     folds = _folds(cv, X, y, groups, labels)
-    results = Parallel(n_jobs=n_jobs)(
+    jobs = [
         delayed(_fit_and_score)(detector, X, y, fold, scorers, params)
         for detector in detectors.values()
         for fold in folds
-    )
+    ]
+    numbers = range(1, len(folds) + 1)
+    phases = [f"{name}, fold {number} of {len(folds)}" for name in detectors for number in numbers]
+    results = _done(jobs, n_jobs, phases, "compare_detectors", verbose)
     scores = _scores(detectors, scorers, len(folds), results)
     _warn_of_failures(scores, len(folds))
     summary = _summary(scores, list(scorers), baseline, _test_share(folds))
@@ -474,6 +482,7 @@ def cross_val_scores(
     n_jobs: int | None = None,
     inlier_label: Any = "auto",
     outlier_label: Any = "auto",
+    verbose: int = 0,
 ) -> np.ndarray:
     """Score each row by a clone of the detector that was not fitted on it.
 
@@ -501,6 +510,9 @@ def cross_val_scores(
     inlier_label, outlier_label : scalar, default="auto"
         What y calls normal rows, or the others; name at most one. "auto" is scikit-learn's
         coding: +1 for inliers, -1 for outliers. Read only where `cv` is None or a number.
+    verbose : int, default=0
+        1 shows one line with the fold and the time left (in a file, only its last state), 2
+        one line per fold.
 
     Returns
     -------
@@ -551,12 +563,18 @@ def cross_val_scores(
     tested = np.concatenate([np.arange(n_samples)[test] for _, test in folds])
     _check_partition(tested, n_samples)
     scores = np.empty(n_samples)
-    scores[tested] = np.concatenate(
-        Parallel(n_jobs=n_jobs)(
-            delayed(_fit_and_score_samples)(estimator, rows, y, fold, params) for fold in folds
-        )
-    )
+    jobs = [delayed(_fit_and_score_samples)(estimator, rows, y, fold, params) for fold in folds]
+    phases = [f"fold {number} of {len(folds)}" for number in range(1, len(folds) + 1)]
+    scores[tested] = np.concatenate(_done(jobs, n_jobs, phases, "cross_val_scores", verbose))
     return scores
+
+
+def _done(jobs, n_jobs, phases, label, verbose):
+    """Return the results of jobs, and show which one is being waited for."""
+    if not verbose:
+        return Parallel(n_jobs=n_jobs)(jobs)
+    results = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
+    return [*followed(results, phases, label, verbose)]
 
 
 def _check_partition(tested, n_samples):

@@ -43,6 +43,7 @@ _DIFFERENT = {
         "estimator_": "fitted on some of the rows only",
         "offset_": "set by p-values instead of a threshold rule",
         "random_state": "draws other things than networks do",
+        "verbose": "trains once, then calibrates",
     },
     "FitOnInliers": {"estimator": "needs no score_samples"},
     "ReconstructionOutlierDetector": {
@@ -68,6 +69,7 @@ _DIFFERENT = {
         "threshold": "may learn from labels",
         "inlier_label": "only some rules read labels",
         "outlier_label": "only some rules read labels",
+        "verbose": "has folds",
     },
     "WindowedOutlierDetector": {
         "estimator": "sees windows, which have a shape",

@@ -1,6 +1,7 @@
 """The code in the README and in the documentation runs as it stands."""
 
 import re
+import shlex
 import subprocess
 import sys
 import textwrap
@@ -14,6 +15,7 @@ import pytest
 from sklearn.base import BaseEstimator
 
 import skae
+from skae._command_line import main
 
 ROOT = Path(__file__).parents[1]
 # What the documentation's build leaves there.
@@ -26,6 +28,15 @@ def blocks_of(text):
     fenced = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     directives = re.findall(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", text)
     return fenced + [textwrap.dedent(block) for block in directives]
+
+
+def commands_of(text):
+    """Return the arguments of the commands of skae, each with what it says."""
+    fenced = re.findall(r"```console\n(.*?)```", text, flags=re.DOTALL)
+    directives = re.findall(r"\.\. code-block:: console\n\n((?:    .*\n|\n)+)", text)
+    blocks = fenced + [textwrap.dedent(block) for block in directives]
+    found = [part.partition("\n") for block in blocks for part in block.split("$ skae ")[1:]]
+    return [(shlex.split(command), said.strip()) for command, _, said in found]
 
 
 def documents():
@@ -59,6 +70,24 @@ def test_code_runs(document, tmp_path, monkeypatch):
     for block in blocks:
         exec(block, names)
     plt.close("all")
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/user_guide/command_line.rst"])
+def test_commands_run(page, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    guide = (ROOT / "docs" / "user_guide" / "command_line.rst").read_text()
+    exec(blocks_of(guide)[0], {})  # the files
+    commands = commands_of((ROOT / page).read_text())
+    assert [command[0] for command, _ in commands][:3] == ["fit", "score", "report"]
+    for command, said in commands:
+        capsys.readouterr()
+        assert main(command) == (2 if "error:" in said else 0)
+        streams = capsys.readouterr()
+        lines = (streams.err + streams.out).splitlines()
+        # Another processor rounds the scores, and then the sentences, differently.
+        for line in said.splitlines():
+            if not line.startswith("! row") and "are suspicious" not in line:
+                assert line in lines
 
 
 def test_every_block_of_python_is_found():

@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import ks_2samp, mannwhitneyu
+from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
 from sklearn.exceptions import NotFittedError
 from sklearn.neighbors import LocalOutlierFactor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skae import (
     AutoencoderOutlierDetector,
@@ -22,6 +23,7 @@ from skae import (
     WindowedOutlierDetector,
 )
 from skae.inspection import DriftReport, drift_report
+from skae.preprocessing import ColumnGroupScaler
 
 UNITS = np.array([1.0, 1000.0, 0.01, 1.0, 1.0])
 MEANS = np.array([0.0, 5000.0, 0.2, 20.0, 0.0])
@@ -177,3 +179,15 @@ def test_bad_input(pipeline):
         drift_report(LocalOutlierFactor().fit(rows(50, 0)), rows(10, 0))
     with pytest.raises(ValueError, match="feature names"):
         drift_report(pipeline, rows(10, 0).drop(columns="flow"))
+
+
+def test_columns_of_text_have_contributions_without_means():
+    table = rows(300, 0).assign(site=["Oslo", "Turin", "Bern"] * 100)
+    encoder = make_column_transformer((OneHotEncoder(), ["site"]), remainder="passthrough")
+    pipeline = make_pipeline(ColumnGroupScaler(encoder), ReconstructionOutlierDetector(PCA(2)))
+    report = drift_report(pipeline.fit(table), rows(100, 1, shift=3.0).assign(site="Oslo"))
+    columns = report.columns.set_index("feature")
+    assert set(columns.index) == set(table.columns)
+    assert columns.loc["site"][["value", "deviation"]].isna().all()
+    assert np.isfinite(columns["contribution"]).all()
+    assert columns["value"].drop("site").notna().all()

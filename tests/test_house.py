@@ -13,6 +13,7 @@ PACKAGE = Path(skae.__file__).parent
 # its own room and from those that stand before it. The longest prefix decides.
 ROOMS = [
     ("skae._sklearn_compat", "skae._warnings", "skae._products", "skae._show_versions"),
+    ("skae._presentation", "skae._progress"),
     ("skae._trusted_types",),
     ("skae._labels", "skae._errors", "skae.layers"),
     ("skae._event_metrics",),
@@ -31,6 +32,9 @@ ROOMS = [
     ("skae.streaming",),
     ("skae.displays",),
     ("skae.model_selection",),
+    ("skae.report",),
+    ("skae._table_files",),
+    ("skae._command_line", "skae.__main__"),
     ("skae.onnx",),
 ]
 HEAVY = ("keras", "tensorflow")

@@ -32,6 +32,7 @@ from skae._meta.out_of_bag import (
     out_of_bag_errors,
 )
 from skae._network.scorer import in_batches
+from skae._progress import Progress
 from skae._sklearn_compat import (
     HasMethods,
     Interval,
@@ -99,6 +100,9 @@ class ConformalOutlierDetector(OwnOffsetMixin):
         Draws the calibration rows, and breaks ties. With an int, the same rows in the same order
         have the same p-values on each call; rows judged one at a time then all get the same draw.
         With None, each call draws a seed from NumPy's global generator.
+    verbose : int, default=0
+        1 shows one line that says whether `fit` trains or calibrates (in a file, only its last
+        state), 2 one line for each.
 
     Attributes
     ----------
@@ -196,6 +200,7 @@ class ConformalOutlierDetector(OwnOffsetMixin):
         "calibration": [StrOptions({"split", "oob"})],
         "randomized_ties": ["boolean"],
         "random_state": ["random_state"],
+        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -207,6 +212,7 @@ class ConformalOutlierDetector(OwnOffsetMixin):
         calibration: str = "split",
         randomized_ties: bool = False,
         random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
     ):
         self.estimator = estimator
         self.alpha = alpha
@@ -214,6 +220,7 @@ class ConformalOutlierDetector(OwnOffsetMixin):
         self.calibration = calibration
         self.randomized_ties = randomized_ties
         self.random_state = random_state
+        self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: ArrayLike, y: ArrayLike | None = None, **fit_params: Any) -> Self:
@@ -253,7 +260,8 @@ class ConformalOutlierDetector(OwnOffsetMixin):
         rows, y = indexable(rows, y)
         n_samples = rows.shape[0] if hasattr(rows, "shape") else len(rows)
         fit = self._fit_out_of_bag if self.calibration == "oob" else self._fit_on_some
-        estimator, groups = fit(rows, y, n_samples, fit_params)
+        with Progress(type(self).__name__, 2, self.verbose, "phases") as progress:
+            estimator, groups = fit(rows, y, n_samples, fit_params, progress)
         errors = np.sort(np.concatenate([errors for _, errors in groups]))
         rank = _rank(len(errors), self.alpha)
         offset = -_threshold(_limits(errors), rank, self.alpha)
@@ -261,29 +269,37 @@ class ConformalOutlierDetector(OwnOffsetMixin):
         self.estimator_, self.calibration_errors_, self.offset_ = estimator, errors, offset
         return self
 
-    def _fit_on_some(self, rows, y, n_samples, fit_params):
+    def _fit_on_some(self, rows, y, n_samples, fit_params, progress):
         """Return the detector, fitted, and the errors of the calibration rows as one group."""
         training, calibration = self._split(n_samples)
         groups = fit_params.get("groups") if scores_steps(self.estimator) else None
         labels = None if y is None else _safe_indexing(y, training)
         fit_params = sliced_params(rows, self._routed(fit_params), training)
+        progress.begin(f"training on {len(training):,} rows")
         estimator = clone(self.estimator).fit(_safe_indexing(rows, training), labels, **fit_params)
+        progress.n_done += 1
+        progress.begin(f"calibrating with {len(calibration):,} rows")
         groups = None if groups is None else _safe_indexing(groups, calibration)
         errors = _errors(estimator, _safe_indexing(rows, calibration), groups)
         if scores_steps(estimator):
             errors = errors[~np.isnan(errors)]
             _check_enough(len(errors), self.alpha)
+        progress.n_done += 1
         return estimator, [(None, np.sort(errors))]
 
-    def _fit_out_of_bag(self, rows, y, n_samples, fit_params):
+    def _fit_out_of_bag(self, rows, y, n_samples, fit_params, progress):
         """Return the detector, fitted, and the out-of-bag errors by who left the rows out."""
         check_out_of_bag(self.estimator, n_samples)
         _check_enough(n_samples, self.alpha)
         estimator = leaving_out_all(self.estimator, n_samples)
+        progress.begin(f"training on {n_samples:,} rows")
         estimator.fit(rows, y, **self._routed(fit_params))
+        progress.n_done += 1
+        progress.begin("calibrating with the rows that members left out")
         groups = out_of_bag_errors(estimator, n_samples)
         # Some rows may have had no weight, or labels of outliers.
         _check_enough(sum(len(errors) for _, errors in groups), self.alpha)
+        progress.n_done += 1
         return estimator, groups
 
     def _routed(self, fit_params):

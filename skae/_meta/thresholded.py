@@ -23,6 +23,7 @@ from skae._meta.delegation import (
     scores_steps,
     sliced_params,
 )
+from skae._progress import followed
 from skae._sklearn_compat import HasMethods, _fit_context, _safe_indexing, routing_enabled
 from skae.thresholds import RULE_CONSTRAINTS, FixedThreshold, as_rule, needs_labels
 
@@ -56,6 +57,9 @@ class ThresholdedOutlierDetector(OwnOffsetMixin):
     inlier_label, outlier_label : scalar, default="auto"
         What y calls normal rows, or the others; name at most one. "auto" is scikit-learn's coding:
         +1 for inliers, -1 for outliers. Read only by rules that learn from labels.
+    verbose : int, default=0
+        1 shows one line with the fold of `cv` and the time left (in a file, only its last state),
+        2 one line per fold.
 
     Attributes
     ----------
@@ -87,6 +91,7 @@ class ThresholdedOutlierDetector(OwnOffsetMixin):
         "cv": ["cv_object"],
         "inlier_label": "no_validation",
         "outlier_label": "no_validation",
+        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -97,12 +102,14 @@ class ThresholdedOutlierDetector(OwnOffsetMixin):
         cv: Any = None,
         inlier_label: Any = "auto",
         outlier_label: Any = "auto",
+        verbose: int = 0,
     ):
         self.estimator = estimator
         self.threshold = threshold
         self.cv = cv
         self.inlier_label = inlier_label
         self.outlier_label = outlier_label
+        self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: ArrayLike, y: ArrayLike | None = None, **fit_params: Any) -> Self:
@@ -175,7 +182,8 @@ class ThresholdedOutlierDetector(OwnOffsetMixin):
                 "after one fit."
             )
         errors, rows = [], []
-        for train, test in folds:
+        phases = [f"fold {number} of {len(folds)}" for number in range(1, len(folds) + 1)]
+        for train, test in followed(folds, phases, type(self).__name__, self.verbose):
             labels = None if y is None else _safe_indexing(y, train)
             params = sliced_params(X, fit_params, train)
             fold = clone(self.estimator).fit(_safe_indexing(X, train), labels, **params)

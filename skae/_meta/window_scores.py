@@ -1,6 +1,5 @@
 """The errors of windows, and those of the steps that lie in them."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +20,9 @@ from skae._meta.windows import (
     worst_windows,
 )
 from skae._network.scorer import in_batches
+from skae._progress import Progress
 
+_LABEL = "WindowedOutlierDetector"
 # With a stride, windows of a block may begin at as many places; so many are tried at most.
 _MAX_PLACES = 16
 # Errors of steps that are enough to set a threshold from.
@@ -41,30 +42,29 @@ class WindowScores(NamedTuple):
         The fitted detector.
     width, stride, reduce : object
         As of :class:`skae.WindowedOutlierDetector`.
-    say : callable
-        Told in words how far scoring has come.
+    verbose : int
+        Whether to show how far scoring has come.
     """
 
     estimator: Any
     width: int
     stride: int
     reduce: str
-    say: Callable
+    verbose: int
 
     def window_errors(self, values, starts, is_shown=False):
         """Return the error of each window that begins at `starts`; infinity where it is NaN."""
         windows = all_windows(values, self.width)
-        n_done = 0
+        verbose = self.verbose if is_shown else 0
 
         def errors_of(some):
-            nonlocal n_done
             errors = -np.asarray(self.estimator.score_samples(windows[some]), dtype=np.float64)
-            n_done += len(some)
-            if is_shown and len(some) < len(starts):
-                self.say(f"scored {n_done:,} of {len(starts):,} windows")
+            progress.advance(len(some))
             return np.where(np.isnan(errors), np.inf, errors)
 
-        return in_batches(errors_of, starts, self._batching(values.shape[1]))
+        with Progress(_LABEL, len(starts), verbose, unit="windows") as progress:
+            progress.begin("scoring")
+            return in_batches(errors_of, starts, self._batching(values.shape[1]))
 
     def step_errors(self, series):
         """Return the error of each step; NaN where there is none."""

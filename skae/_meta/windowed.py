@@ -536,7 +536,7 @@ class WindowedOutlierDetector(DelegatingMixin):
 
     @property
     def _scores(self):
-        return WindowScores(self.estimator_, self.width, self.stride, self.reduce, self._say)
+        return WindowScores(self.estimator_, self.width, self.stride, self.reduce, self.verbose)
 
     def _step_errors(self, series):
         self._warn_of_short_stretches(series)

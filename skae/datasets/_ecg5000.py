@@ -20,6 +20,7 @@ import numpy as np
 from sklearn.datasets import get_data_home
 from sklearn.utils import Bunch
 
+from skae._progress import Progress
 from skae._sklearn_compat import Interval, validate_params
 from skae._warnings import warn
 
@@ -81,6 +82,7 @@ et al., PhysioBank, PhysioToolkit, and PhysioNet, Circulation 101(23), 2000.
         "as_frame": ["boolean"],
         "n_retries": [Interval(Integral, 0, None, closed="left")],
         "delay": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
     },
     prefer_skip_nested_validation=True,
 )
@@ -92,6 +94,7 @@ def fetch_ecg5000(
     as_frame: bool = False,
     n_retries: int = 3,
     delay: float = 1.0,
+    verbose: int = 0,
 ) -> Any:
     """Load the ECG5000 heartbeats, downloading them if there is no copy.
 
@@ -119,6 +122,9 @@ def fetch_ecg5000(
 
     delay : float, default=1.0
         Seconds between two attempts.
+
+    verbose : int, default=0
+        With 1, say that a download goes on, and how long it took.
 
     Returns
     -------
@@ -186,7 +192,7 @@ def fetch_ecg5000(
         rows = _read_npz(_expanded(folder) / _NPZ_NAME)
     else:
         path = Path(get_data_home(data_home)) / "skae" / _CSV_NAME
-        rows = _read_or_download(path, download_if_missing, n_retries, delay)
+        rows = _read_or_download(path, download_if_missing, n_retries, delay, verbose)
     bunch = _as_bunch(rows, as_frame)
     return (bunch.data, bunch.target) if return_X_y else bunch
 
@@ -249,7 +255,7 @@ def _read_npz(path):
     return _Rows(data, is_normal, f"{_ENVIRONMENT_VARIABLE}: {path}")
 
 
-def _read_or_download(path, download_if_missing, n_retries, delay):
+def _read_or_download(path, download_if_missing, n_retries, delay, verbose):
     if path.is_file():
         how_to_fix = "Delete that file to download it again."
         return _parse_csv(path.read_bytes(), f"cache: {path}", how_to_fix)
@@ -258,7 +264,10 @@ def _read_or_download(path, download_if_missing, n_retries, delay):
             f"Data not found: there is no {path}, and `download_if_missing` is False. Set it to "
             f"True, or set {_ENVIRONMENT_VARIABLE} to a folder that holds {_NPZ_NAME}."
         )
-    content, url = _download(n_retries, delay)
+    with Progress("fetch_ecg5000", 1, verbose, "file") as progress:
+        progress.begin("downloading about 8 MB")
+        content, url = _download(n_retries, delay)
+        progress.advance()
     how_to_fix = (
         "Nothing was saved. Another server, such as a proxy's login page, may have answered."
     )

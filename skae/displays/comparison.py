@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from skae._presentation import TableRepr, human_name, number, with_spread
 from skae.displays._drawing import BLUE, figure_and_axes, text_color
 
 if TYPE_CHECKING:
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-class DetectorComparisonDisplay:
+class DetectorComparisonDisplay(TableRepr):
     """Scores of several detectors on the same folds.
 
     :func:`skae.model_selection.compare_detectors` makes one. All parameters are stored as
@@ -129,3 +130,27 @@ class DetectorComparisonDisplay:
             has no means, because they would be over other folds.
         """
         return self.summary.copy()
+
+    def _caption_and_table(self):
+        import pandas as pd
+
+        n_folds = self.scores["fold"].nunique()
+        table, summary = {"rank": self.summary["rank"]}, self.summary
+        for metric in self.metrics:
+            name = human_name(metric)
+            pairs = zip(summary[f"mean_{metric}"], summary[f"std_{metric}"], strict=True)
+            table[name] = [with_spread(*pair) for pair in pairs]
+            if self.baseline is not None:
+                differences = summary[f"difference_{metric}"].map("{:+.3f}".format)
+                table[f"{name}, difference"] = differences
+                table[f"{name}, p-value"] = summary[f"p_value_{metric}"].map("{:.2g}".format)
+        for name in ("fit_time", "score_time"):
+            table[human_name(name)] = summary[f"mean_{name}"].map(number)
+        if summary["n_failed"].any():
+            table[human_name("n_failed")] = summary["n_failed"]
+        shown = pd.DataFrame(table, index=summary.index).rename_axis(index=None)
+        if self.baseline is not None:
+            of_others = [name for name in shown if name.endswith((", difference", ", p-value"))]
+            shown.loc[self.baseline, of_others] = ""
+        against = "" if self.baseline is None else f", compared with {self.baseline}"
+        return f"{len(shown)} detectors in {n_folds} folds, mean ± deviation{against}", shown

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 from sklearn.metrics import precision_recall_curve
 
 from skae._meta.unwrap import error_name as error_name_of
+from skae._presentation import TableRepr
 from skae.displays._drawing import (
     BLUE,
     VERMILION,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-class DetectionCurveDisplay:
+class DetectionCurveDisplay(TableRepr):
     """Precision and recall of the outliers against the threshold, and the threshold chosen.
 
     Make one with :meth:`from_estimator` or :meth:`from_predictions`. All parameters are stored as

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skae._presentation import TableRepr
 from skae.displays._drawing import (
     BLUE,
     VERMILION,
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-class DriftDisplay:
+class DriftDisplay(TableRepr):
     """The errors of new rows and of reference rows, and the features whose errors have moved most.
 
     Make one with :meth:`from_estimator` or :meth:`from_report`. All parameters are stored as
@@ -225,3 +226,9 @@ class DriftDisplay:
             The `columns` of the report: one row per feature, the one that has moved most first.
         """
         return self.report.columns.copy()
+
+    def __repr__(self):
+        return repr(self.report)
+
+    def _repr_html_(self):
+        return self.report._repr_html_()

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skae._meta.unwrap import error_name as error_name_of
+from skae._presentation import TableRepr
 from skae.displays._drawing import draw_threshold, figure_and_axes, import_pyplot
 from skae.displays._rows import (
     checked_labels,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-class ErrorDistributionDisplay:
+class ErrorDistributionDisplay(TableRepr):
     """Histogram of the errors of rows, with the threshold; by class if y is given.
 
     Make one with :meth:`from_estimator` or :meth:`from_predictions`. All parameters are stored as

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from skae._meta.sentences import is_missing
 from skae._meta.unwrap import error_name as error_name_of
+from skae._presentation import TableRepr
 from skae.displays._drawing import BLUE, given_axes, import_pyplot, text_color
 from skae.displays._rows import check_few_rows, checked_numbers
 from skae.inspection import explain
@@ -23,7 +24,7 @@ _MAX_WRITTEN_OUT = 1e7  # beyond, a power of ten is easier to read
 _INCHES_PER_PANEL = 0.8
 
 
-class ExplanationDisplay:
+class ExplanationDisplay(TableRepr):
     """The features that contribute most to the errors of a few rows, as bars.
 
     Make one with :meth:`from_estimator` or :meth:`from_explanation`. All parameters are stored as

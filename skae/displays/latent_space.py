@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from skae._meta.delegation import split_pipeline
 from skae._meta.steps import transformed
 from skae._meta.unwrap import error_name as error_name_of
+from skae._presentation import TableRepr
 from skae._sklearn_compat import check_array
 from skae.displays._drawing import (
     figure_and_axes,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-class LatentSpaceDisplay:
+class LatentSpaceDisplay(TableRepr):
     """Latent codes of rows in the plane, colored by error or by label.
 
     Two codes per row are drawn as they are. More are projected onto the two directions in which

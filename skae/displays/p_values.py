@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from skae._meta.conformal import discoveries
 from skae._meta.delegation import inner_of
 from skae._meta.steps import transformed
+from skae._presentation import TableRepr
 from skae.displays._drawing import (
     figure_and_axes,
     import_pyplot,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-class PValueDisplay:
+class PValueDisplay(TableRepr):
     """Sorted p-values with the diagonal of normal rows, and which of them are discoveries.
 
     P-values of normal rows are uniform: they follow the diagonal, or lie somewhat above it. Those

@@ -14,6 +14,7 @@ from skae._meta.delegation import split_pipeline
 from skae._meta.source_columns import names_behind
 from skae._meta.steps import original_units, transformed
 from skae._meta.unwrap import error_name
+from skae._presentation import TableRepr
 from skae._sklearn_compat import check_array, column_or_1d
 from skae.displays._drawing import given_axes, import_pyplot
 from skae.displays._rows import check_few_rows
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 _TRANSFORMED_VALUE = "transformed value"
 
 
-class ReconstructionDisplay:
+class ReconstructionDisplay(TableRepr):
     """Rows with their reconstructions, the area between them shaded.
 
     Make one with :meth:`from_estimator` or :meth:`from_predictions`. All parameters are stored as

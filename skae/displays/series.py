@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from skae._event_metrics import runs
 from skae._meta.delegation import of_rows, scores_steps, split_pipeline
 from skae._meta.series import series_of
+from skae._presentation import TableRepr
 from skae._sklearn_compat import check_array
 from skae.displays._drawing import BLUE, GREEN, VERMILION, given_axes, import_pyplot, text_color
 from skae.displays._rows import checked_labels, checked_threshold
@@ -23,7 +24,7 @@ _MAX_PANELS = 6
 _INCHES_PER_PANEL = 1.4
 
 
-class SeriesDisplay:
+class SeriesDisplay(TableRepr):
     """A series above the errors of its time steps, with the threshold and the events shaded.
 
     Gaps are left empty. Up to six channels have a panel each; more share one, each scaled to the

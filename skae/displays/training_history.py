@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skae._meta.delegation import split_pipeline
+from skae._presentation import TableRepr
 from skae.displays._drawing import BLUE, VERMILION, figure_and_axes, import_pyplot, line_style
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _CURVES = (
 )
 
 
-class TrainingHistoryDisplay:
+class TrainingHistoryDisplay(TableRepr):
     """Loss and metrics of each epoch, over the training and the validation rows.
 
     Make one with :meth:`from_estimator` or :meth:`from_history`. All parameters are stored as

@@ -1,0 +1,310 @@
+"""The command line: each verb is a call of what Python users call."""
+
+import argparse
+import hashlib
+import io
+import os
+import sys
+import tempfile
+import warnings
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+from sklearn.pipeline import make_pipeline
+
+from skae import AutoencoderOutlierDetector, FitOnInliers, __version__
+from skae._engines.keras.loading import load_keras
+from skae._table_files import fitted_kinds, kinds_of_columns, prepared, read_table, table_scaler
+from skae.inspection import explain
+from skae.report import report
+from skae.thresholds import FalsePositiveRate
+
+# The last bytes of a model's file, before the checksum of all others. What follows a pickle is not
+# read with it, so that joblib.load takes the file as it is.
+_MARK = b"\nskae model 1 "
+_N_MARK = len(_MARK) + 64
+_BAD_INPUT = 2
+
+_EXAMPLES = """\
+examples:
+  skae fit readings.csv -o model.joblib --rate 0.01
+  skae fit orders.csv -o model.joblib --label status=ok --drop order_id
+  skae score new.csv -m model.joblib -o scores.csv --top 10
+  skae report new.csv -m model.joblib -o page.html
+
+Files are CSV, or Parquet by their suffix. Numbers, text, dates in ISO format and missing cells are
+taken as they are; of a date, the day of the week and the hour count. Results go to stdout,
+everything else to stderr. The exit code is 2 if the input is at fault.
+
+A model is a Python pickle. Loading one runs the code that it names: the commands load only files
+that `skae fit` has written whole, but who wants to can forge one. Load your own, or those of
+people you trust.
+"""
+
+
+def main(argv=None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    argv : list of str, default=None
+        The arguments. None takes those of the process.
+
+    Returns
+    -------
+    code : int
+        0, or 2 if the input is at fault, which one line on stderr then says.
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        with _warnings_in_a_line():
+            arguments.run(arguments)
+            sys.stdout.flush()
+    except BrokenPipeError:  # such as of `head`, which has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (ValueError, OSError, ImportError) as error:
+        _say(f"error: {error}")
+        return _BAD_INPUT
+    except KeyboardInterrupt:
+        _say("interrupted; nothing was written.")
+        return 130
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        _say(f"error: {message} (see {self.prog} --help)")
+        self.exit(_BAD_INPUT)
+
+
+def _parser():
+    style = {
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+        "epilog": _EXAMPLES,
+        "allow_abbrev": False,
+    }
+    parser = _Parser(
+        prog="skae", description="Find anomalies in a table with an autoencoder.", **style
+    )
+    parser.add_argument("--version", action="version", version=f"skae {__version__}")
+    verbs = parser.add_subparsers(title="commands", required=True, metavar="fit | score | report")
+
+    fit = verbs.add_parser("fit", help="learn from a table, and write a model", **style)
+    fit.add_argument("-o", "--output", required=True, type=Path, help="the model's file")
+    fit.add_argument("--label", metavar="COLUMN=VALUE", help="learn from rows with this value only")
+    fit.add_argument("--rate", type=_rate, help="share of new normal rows to flag (0.05)")
+    fit.add_argument("--drop", action="append", default=[], metavar="COLUMN", help="leave it out")
+    fit.set_defaults(run=_fit)
+
+    score = verbs.add_parser("score", help="score and label each row of a table", **style)
+    score.add_argument("-o", "--output", type=Path, help="write the scores there, not to stdout")
+    score.add_argument("--top", type=_count, help="print so many of the worst rows, with reasons")
+    score.set_defaults(run=_score)
+
+    page = verbs.add_parser("report", help="write an HTML page about a table", **style)
+    page.add_argument("-o", "--output", required=True, type=Path, help="the page's file")
+    page.add_argument("--label", metavar="COLUMN=VALUE", help="which rows are known to be normal")
+    page.set_defaults(run=_report)
+
+    for verb in (fit, score, page):
+        verb.add_argument("data", type=Path, help="a CSV or Parquet file")
+    for verb in (score, page):
+        verb.add_argument("-m", "--model", required=True, type=Path, help="written by `skae fit`")
+    return parser
+
+
+def _rate(text):
+    if not (_is_float(text) and 0 < float(text) < 1):
+        raise argparse.ArgumentTypeError(f"a rate lies between 0 and 1, got {text}")
+    return float(text)
+
+
+def _count(text):
+    if not (text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"a number of rows is at least 1, got {text}")
+    return int(text)
+
+
+def _fit(arguments):
+    _check_folder(arguments.output)
+    table = read_table(arguments.data)
+    is_normal = _is_normal(table, arguments.label)
+    table = _without(table, [*arguments.drop, *_label_column(arguments.label)])
+    kinds, left_out = kinds_of_columns(table)
+    for name, reason in left_out.items():
+        _say(f"the column {name} is left out: {reason}.")
+    if not kinds:
+        raise ValueError(f"{arguments.data} has no column to learn from.")
+    detector = _detector(kinds, arguments.rate)
+    y = None
+    if is_normal is not None:
+        detector, y = FitOnInliers(detector), np.where(is_normal, 1, -1)
+    _load_keras_quietly()
+    with redirect_stdout(sys.stderr):  # the progress
+        detector.fit(prepared(table, kinds), y)
+    arguments.output.write_bytes(_model_bytes(detector))
+    n_rows = len(table) if is_normal is None else is_normal.sum()
+    rate = 0.05 if arguments.rate is None else arguments.rate
+    print(
+        f"{arguments.output}: learned from {n_rows} of {len(table)} rows, "
+        f"{_counted(kinds)}; flags about {100 * rate:.3g} % of new normal rows."
+    )
+
+
+def _detector(kinds, rate):
+    threshold = "auto" if rate is None else FalsePositiveRate(rate, confidence=None)
+    network = AutoencoderOutlierDetector(threshold=threshold, random_state=0, verbose=1)
+    return make_pipeline(table_scaler(kinds), network)
+
+
+def _counted(kinds):
+    values = list(kinds.values())
+    counts = [f"{values.count(kind)} of {kind}" for kind in dict.fromkeys(values)]
+    return f"{len(values)} column{'s' * (len(values) != 1)} ({', '.join(counts)})"
+
+
+def _score(arguments):
+    if arguments.output is not None:
+        _check_folder(arguments.output)
+    detector, rows = _model_and_rows(arguments)
+    scores = detector.score_samples(rows)
+    labels = detector.predict(rows)
+    if arguments.top is not None:
+        _print_worst(detector, rows, scores, labels, arguments.top)
+    if arguments.output is not None or arguments.top is None:
+        import pandas as pd
+
+        table = pd.DataFrame({"score": scores, "label": labels})
+        table.to_csv(arguments.output or sys.stdout, index=False)
+
+
+def _print_worst(detector, rows, scores, labels, n_worst):
+    print(f"{np.sum(labels == -1)} of {len(rows)} rows are suspicious. The lowest scores:")
+    worst = np.argsort(scores, kind="stable")[:n_worst]
+    reasons = explain(detector, rows.iloc[worst], top=2)["text"].to_numpy().reshape(len(worst), -1)
+    for row, reason in zip(worst, reasons, strict=True):
+        flag = "!" if labels[row] == -1 else " "
+        print(f"{flag} row {rows.index[row]}  score {scores[row]:.4g}  {'; '.join(reason)}")
+
+
+def _report(arguments):
+    _check_folder(arguments.output)
+    detector, rows = _model_and_rows(arguments)
+    y = None
+    if arguments.label is not None:
+        is_normal = _is_normal(read_table(arguments.data), arguments.label)
+        y = np.where(is_normal, 1, -1)
+    report(detector, rows, y, path=arguments.output)
+    print(f"{arguments.output}: a report on {len(rows)} rows.")
+
+
+def _model_and_rows(arguments):
+    detector = _loaded(arguments.model)
+    pipeline = detector.estimator_ if isinstance(detector, FitOnInliers) else detector
+    kinds = fitted_kinds(pipeline[0])
+    table = read_table(arguments.data, [name for name in kinds if kinds[name] == "text"])
+    others = [name for name in table if name not in kinds]
+    rows = prepared(table, kinds)
+    if others:
+        _say(f"columns that the model does not use: {', '.join(others)}.")
+    return detector, rows
+
+
+def _label_column(label):
+    return [] if label is None else [label.partition("=")[0]]
+
+
+def _is_normal(table, label) -> Any:
+    """Return which rows have the value of COLUMN=VALUE, or None without one."""
+    if label is None:
+        return None
+    name, equals, value = label.partition("=")
+    if not equals:
+        raise ValueError(f"--label takes COLUMN=VALUE, such as status=ok; got {label}.")
+    _check_columns(table, [name])
+    column = table[name]
+    is_normal = (column.astype(str) == value).to_numpy(dtype=bool)
+    if not is_normal.any() and _is_float(value):
+        is_normal = np.isin(np.asarray(column, dtype=object), [float(value)])
+    if not is_normal.any():
+        found = ", ".join(str(one) for one in column.unique()[:10])
+        raise ValueError(f"no row has {label}; the column {name} holds {found}.")
+    return is_normal
+
+
+def _is_float(text):
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _without(table, names):
+    _check_columns(table, names)
+    return table.drop(columns=names)
+
+
+def _check_columns(table, names):
+    for name in names:
+        if name not in table:
+            raise ValueError(f"there is no column {name}, only {', '.join(table)}.")
+
+
+def _check_folder(path):
+    """Raise before any work is lost."""
+    if path.is_dir() or not path.parent.is_dir():
+        raise ValueError(f"{path} cannot be written: it is a folder, or lies in none.")
+
+
+def _model_bytes(detector):
+    buffer = io.BytesIO()
+    joblib.dump(detector, buffer)
+    content = buffer.getvalue()
+    return content + _MARK + hashlib.sha256(content).hexdigest().encode()
+
+
+def _loaded(path):
+    """Return the detector in a file, and load none that is not whole or by someone else."""
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}.")
+    written = path.read_bytes()
+    content, end = written[:-_N_MARK], written[-_N_MARK:]
+    if end != _MARK + hashlib.sha256(content).hexdigest().encode():
+        raise ValueError(f"{path} is no model that `skae fit` has written, or not all of it.")
+    return joblib.load(io.BytesIO(content))
+
+
+def _load_keras_quietly():
+    """Load Keras without the lines that TensorFlow logs at any level, unless a level is set.
+
+    They come from C++ code, which writes to the second descriptor of the process.
+    """
+    if "tensorflow" in sys.modules or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        return
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as elsewhere:
+        os.dup2(elsewhere.fileno(), 2)
+        try:
+            load_keras().ops.zeros(1)  # the first tensor looks for a GPU, and logs what it finds
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+@contextmanager
+def _warnings_in_a_line():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("default", UserWarning)
+        warnings.showwarning = lambda message, *args, **kwargs: _say(f"warning: {message}")
+        yield
+
+
+def _say(text):
+    print("skae:", " ".join(str(text).split()), file=sys.stderr)

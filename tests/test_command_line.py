@@ -1,0 +1,258 @@
+"""The command line: results on stdout, the rest on stderr, and one line for bad input."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+
+from skae._command_line import main
+from skae.datasets import make_sensor_table
+
+ROOT = Path(__file__).parents[1]
+
+
+def table_of(n_rows, random_state):
+    table, y, _ = make_sensor_table(n_rows, random_state=random_state)
+    return table.assign(order=[f"A{i}" for i in range(n_rows)], state=np.where(y == 1, "ok", "bad"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two tables, and a model of the first one."""
+    folder = tmp_path_factory.mktemp("files")
+    table_of(400, 0).to_csv(folder / "old.csv", index=False)
+    table_of(100, 1).to_csv(folder / "new.csv", index=False)
+    arguments = [str(folder / "old.csv"), "-o", str(folder / "model.joblib")]
+    assert main(["fit", *arguments, "--label", "state=ok", "--rate", "0.02"]) == 0
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _in_folder(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+
+
+def refused(capsys, *argv):
+    """Return the one line that a command with bad input says."""
+    capsys.readouterr()
+    assert main(list(argv)) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    (line,) = said.err.splitlines()
+    assert line.startswith("skae: error: ")
+    return line
+
+
+def test_the_real_command_is_quiet(tmp_path):
+    # TensorFlow logs from C++, past what Python calls stderr.
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    command = [sys.executable, "-m", "skae", "fit", "old.csv", "-o", str(tmp_path / "model.joblib")]
+    environment["PYTHONPATH"] = str(ROOT)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "learned from 400 of 400 rows" in done.stdout
+    assert len(done.stdout.splitlines()) == 1
+    left_out, *progress = done.stderr.splitlines()
+    assert left_out == "skae: the column order is left out: its text is another one in most rows."
+    assert progress
+    assert all(line.startswith("[AutoencoderOutlierDetector") for line in progress)
+
+
+def test_fit_says_what_it_did(capsys):
+    arguments = ["fit", "old.csv", "-o", "other.joblib", "--label", "state=ok", "--drop", "time"]
+    assert main(arguments) == 0
+    said = capsys.readouterr()
+    n_normal = (pd.read_csv("old.csv")["state"] == "ok").sum()
+    assert f"learned from {n_normal} of 400 rows, 11 columns (2 of text, 9 of numbers)" in said.out
+    assert "about 5 % of new normal rows" in said.out
+
+
+def test_python_loads_the_model_too():
+    detector = joblib.load("model.joblib")
+    assert "state" not in detector.feature_names_in_
+    assert "order" not in detector.feature_names_in_
+    assert "time" in detector.feature_names_in_
+
+
+def test_scores_are_those_of_the_detector_in_order(capsys):
+    assert main(["score", "new.csv", "-m", "model.joblib", "-o", "scores.csv"]) == 0
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "does not use: order, state" in said.err
+    scores = pd.read_csv("scores.csv")
+    assert scores.columns.to_list() == ["score", "label"]
+    table = pd.read_csv("new.csv").drop(columns=["order", "state"])
+    detector = joblib.load("model.joblib")
+    offset = detector.offset_
+    table["time"] = pd.to_datetime(table["time"])
+    assert scores["score"].to_numpy() == pytest.approx(detector.score_samples(table), rel=1e-9)
+    assert (scores["label"] == np.where(scores["score"] < offset, -1, 1)).all()
+
+
+def test_scores_go_to_stdout_without_a_file(capsys):
+    assert main(["score", "new.csv", "-m", "model.joblib"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 101
+
+
+def test_top_prints_the_worst_rows_with_reasons(capsys):
+    assert main(["score", "new.csv", "-m", "model.joblib", "-o", "scores.csv", "--top", "3"]) == 0
+    heading, *lines = capsys.readouterr().out.splitlines()
+    scores = pd.read_csv("scores.csv")
+    assert heading.startswith(f"{(scores['label'] == -1).sum()} of 100 rows")
+    rows = [int(re.search(r"row (\d+)", line)[1]) for line in lines]
+    assert rows == (scores["score"].nsmallest(3).index + 1).to_list()
+    assert all("of the alarm" in line for line in lines)
+
+
+def test_parquet_scores_as_csv_does(capsys):
+    pytest.importorskip("pyarrow")
+    table = pd.read_csv("new.csv")
+    table["time"] = pd.to_datetime(table["time"])
+    table["site"] = table["site"].astype("category")
+    table.to_parquet("new.parquet")
+    scores = []
+    for name in ("new.csv", "new.parquet"):
+        assert main(["score", name, "-m", "model.joblib"]) == 0
+        scores.append(capsys.readouterr().out)
+    assert scores[0] == scores[1]
+
+
+def test_a_report_is_written(capsys):
+    arguments = ["report", "new.csv", "-m", "model.joblib", "-o", "page.html"]
+    assert main([*arguments, "--label", "state=ok"]) == 0
+    assert capsys.readouterr().out == "page.html: a report on 100 rows.\n"
+    page = Path("page.html").read_text()
+    assert "labeled outliers" in page
+    assert "Has the data moved?" in page
+
+
+class TestBadInput:
+    MODEL = ("-m", "model.joblib")
+    OUT = ("-o", "x.joblib")
+
+    def test_missing_file(self, capsys):
+        assert "no file nowhere.csv" in refused(capsys, "fit", "nowhere.csv", *self.OUT)
+        assert "no file nowhere.csv" in refused(capsys, "score", "nowhere.csv", *self.MODEL)
+        assert "no file none" in refused(capsys, "score", "new.csv", "-m", "none")
+
+    def test_empty_files(self, capsys):
+        Path("empty.csv").write_text("")
+        Path("header.csv").write_text("a,b\n")
+        assert "empty.csv is empty" in refused(capsys, "fit", "empty.csv", *self.OUT)
+        assert "no rows below its header" in refused(capsys, "fit", "header.csv", *self.OUT)
+
+    def test_no_table(self, capsys):
+        Path("binary.csv").write_bytes(bytes(range(128, 256)))
+        assert "no table" in refused(capsys, "fit", "binary.csv", *self.OUT)
+
+    def test_other_separators(self, capsys):
+        Path("semicolons.csv").write_text("a;b\n1,5;2\n")
+        assert "separate the values by commas" in refused(
+            capsys, "fit", "semicolons.csv", *self.OUT
+        )
+
+    def test_no_column_to_learn_from(self, capsys):
+        pd.DataFrame({"name": [f"n{i}" for i in range(30)]}).to_csv("names.csv", index=False)
+        capsys.readouterr()
+        assert main(["fit", "names.csv", *self.OUT]) == 2
+        assert "no column to learn from" in capsys.readouterr().err.splitlines()[-1]
+
+    def test_other_columns(self, capsys):
+        pd.read_csv("new.csv").drop(columns=["site", "power_kW"]).to_csv("less.csv", index=False)
+        line = refused(capsys, "score", "less.csv", *self.MODEL)
+        assert line.endswith("needs columns that the file lacks: site, power_kW.")
+
+    def test_text_among_numbers(self, capsys):
+        table = pd.read_csv("new.csv").astype({"power_kW": object})
+        table.loc[4, "power_kW"] = "high"
+        table.to_csv("text.csv", index=False)
+        line = refused(capsys, "score", "text.csv", *self.MODEL)
+        assert line.endswith("the column power_kW was one of numbers, and is 'high' in row 5.")
+
+    @pytest.mark.parametrize("change", ["other", "cut", "joblib"])
+    def test_no_model(self, capsys, change):
+        written = Path("model.joblib").read_bytes()
+        path = Path("broken.joblib")
+        path.write_bytes({"other": b"a,b\n1,2\n", "cut": written[:-1000]}.get(change, b""))
+        if change == "joblib":
+            joblib.dump({"a": 1}, path)
+        assert "is no model" in refused(capsys, "score", "new.csv", "-m", "broken.joblib")
+
+    def test_what_is_no_model_is_not_unpickled(self, capsys):
+        class Touch:
+            def __reduce__(self):
+                return Path.touch, (Path("touched"),)
+
+        joblib.dump(Touch(), "evil.joblib")
+        refused(capsys, "score", "new.csv", "-m", "evil.joblib")
+        assert not Path("touched").exists()
+
+    @pytest.mark.parametrize(
+        ("argv", "said"),
+        [
+            (["fit", "old.csv", *OUT, "--rate=0"], "a rate lies between 0 and 1, got 0"),
+            (["fit", "old.csv", *OUT, "--rate=5"], "a rate lies between 0 and 1, got 5"),
+            (["fit", "old.csv", *OUT, "--rate=nan"], "a rate lies between 0 and 1, got nan"),
+            (["fit", "old.csv", *OUT, "--rate=x"], "a rate lies between 0 and 1, got x"),
+            (["score", "new.csv", *MODEL, "--top=0"], "a number of rows is at least 1, got 0"),
+            (["score", "new.csv"], "required: -m/--model"),
+            (["predict", "new.csv"], "invalid choice: 'predict'"),
+            ([], "required: fit | score | report"),
+        ],
+    )
+    def test_arguments(self, capsys, argv, said):
+        with pytest.raises(SystemExit) as left:
+            main(argv)
+        assert left.value.code == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert said in line
+        assert "--help" in line
+
+    @pytest.mark.parametrize(
+        ("label", "said"),
+        [
+            ("state", "takes COLUMN=VALUE"),
+            ("color=red", "no column color, only time"),
+            ("state=fine", "no row has state=fine; the column state holds"),
+        ],
+    )
+    def test_label(self, capsys, label, said):
+        assert said in refused(capsys, "fit", "old.csv", *self.OUT, "--label", label)
+
+    def test_output_that_cannot_be_written(self, capsys):
+        line = refused(capsys, "fit", "old.csv", "-o", "nowhere/model.joblib")
+        assert "cannot be written" in line
+
+    def test_dropped_column(self, capsys):
+        assert "no column x, only" in refused(capsys, "fit", "old.csv", *self.OUT, "--drop", "x")
+
+
+def test_a_reader_that_has_enough_is_no_error():
+    command = f"{sys.executable} -m skae score new.csv -m model.joblib | head -1"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, env=environment)
+    assert done.stdout == "score,label\n"
+    assert done.stderr == "skae: columns that the model does not use: order, state.\n"
+
+
+def test_label_of_numbers(capsys):
+    table = pd.DataFrame({"a": np.r_[np.linspace(0, 1, 30), 9.0], "bad": [0.0] * 30 + [1.0]})
+    table.to_csv("numbers.csv", index=False)
+    assert main(["fit", "numbers.csv", "-o", "numbers.joblib", "--label", "bad=0"]) == 0
+    assert "learned from 30 of 31 rows, 1 column" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["fit", "--help"], ["score", "--help"]])
+def test_help_has_examples(capsys, argv):
+    with pytest.raises(SystemExit) as left:
+        main(argv)
+    assert left.value.code == 0
+    shown = capsys.readouterr().out
+    assert "skae score new.csv -m model.joblib -o scores.csv --top 10" in shown
+    assert "pickle" in shown
