@@ -12,7 +12,6 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import roc_auc_score
 
 from skae import AutoencoderEnsembleOutlierDetector, AutoencoderOutlierDetector
-from skae._detectors.trained import Extent
 from skae._engines.keras.loading import check_activation
 from skae._engines.keras.training import train
 from skae._errors import row_errors
@@ -383,8 +382,9 @@ class TestTraining:
         np.testing.assert_array_equal(chosen.score_samples(normal), none.score_samples(normal))
 
     def test_noise_auto_of_constant_rows_is_none(self):
-        extent = Extent.of(np.ones((9, 4), dtype=np.float32))
-        assert detector()._training_options(extent).noise == 0
+        with pytest.warns(ConvergenceWarning, match="All training rows are equal"):
+            data = detector()._checked_data(np.ones((9, 4)), None, None)
+        assert detector()._training_options(data).noise == 0
 
     @pytest.mark.parametrize(
         "params",
@@ -596,7 +596,7 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("X", "error", "message"),
         [
-            (np.full((5, 2), np.nan), ValueError, "X has no value at all in features 0, 1"),
+            (np.full((5, 2), np.nan), ValueError, "X has 5 rows without any value"),
             (np.full((5, 2), np.inf), ValueError, "Input X contains infinity"),
             (np.full((5, 2), 1e300), ValueError, "too large for dtype"),
             (np.empty((0, 2)), ValueError, r"0 sample\(s\)"),

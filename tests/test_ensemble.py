@@ -556,7 +556,7 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("rows", "message"),
         [
-            (np.full((5, 2), np.nan), "X has no value at all in features 0, 1"),
+            (np.full((5, 2), np.nan), "X has 5 rows without any value"),
             (np.full((5, 2), np.inf), "Input X contains infinity"),
             (np.empty((5, 0)), r"0 feature\(s\)"),
             (np.ones((1, 2)), r"1 sample\(s\).*minimum of 2"),
