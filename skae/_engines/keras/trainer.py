@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from skae._engines.keras.cache import compiled
+from skae._engines.keras.cache import as_operation, compiled, unfused
 from skae._engines.keras.loading import load_keras, resolve, summary
 from skae._engines.keras.losses import Logarithmic, fast_msle, of_present, present, trimmed
 from skae._engines.keras.schedule import YieldingSchedule, constant_then_cosine
@@ -136,7 +136,7 @@ class Trainer:
                 data, orders, batch_size, resume, noise if noisy else 0, seed
             )
 
-        return compiled(
+        function = compiled(
             epochs,
             *self._data_signature(weighted),
             ((None, None, *self._members), "int32"),
@@ -145,6 +145,7 @@ class Trainer:
             ((), "float32"),
             ((), "int32"),
         )
+        return as_operation(function, unfused())
 
     def _epochs_in_graph(self, data, orders, batch_size, resume, noise, seed):
         import tensorflow as tf
