@@ -343,6 +343,5 @@ def _loop_over_batches(order, batch_size, step):
         step(order[start : start + batch_size])
         return (start + batch_size,)
 
-    tf.while_loop(
-        lambda start: start < tf.shape(order)[0], body, (tf.constant(0),), parallel_iterations=1
-    )
+    n_rows = tf.shape(order)[0]
+    tf.while_loop(lambda start: start < n_rows, body, (tf.constant(0),), parallel_iterations=1)
