@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from skae._engines.keras.cache import as_operation, compiled, unfused
+from skae._engines.keras.cache import as_operation, compiled, for_small_layers
 from skae._engines.keras.loading import load_keras, resolve, summary
 from skae._engines.keras.losses import Logarithmic, fast_msle, of_present, present, trimmed
 from skae._engines.keras.schedule import YieldingSchedule, constant_then_cosine
@@ -145,7 +145,7 @@ class Trainer:
             ((), "float32"),
             ((), "int32"),
         )
-        return as_operation(function, unfused())
+        return as_operation(function, for_small_layers())
 
     def _epochs_in_graph(self, data, orders, batch_size, resume, noise, seed):
         import tensorflow as tf

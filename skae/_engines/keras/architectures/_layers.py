@@ -157,7 +157,7 @@ def _fast_dropout():
                 return inputs
             state = self.seed_generator.state
             before = tf.convert_to_tensor(state.value)
-            state.assign(before + [0, 1])
+            state.assign(tf.add(before, [0, 1]))
             seed_and_count = tf.cast(before, tf.uint64)
             # The raw operation, because the public ones hash the seed again on each call.
             uniform = tf.raw_ops.StatelessRandomUniformV2(
