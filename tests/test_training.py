@@ -23,6 +23,7 @@ OPTIONS = TrainingOptions(
     trim_fraction=(0.0,),
     noise=0.0,
     usual_variance=1.0,
+    stand_ins=None,
     early_stopping=False,
     n_iter_no_change=1,
     tol=0.0,
