@@ -23,7 +23,7 @@ from skae import (
     AutoencoderOutlierDetector,
     FitOnInliers,
 )
-from skae._detectors.trained import Extent
+from skae._detectors.trained import Extent, TrainingData
 from skae._engines.keras.architectures.dense_members import build
 from skae._engines.keras.losses import trimmed
 from skae._engines.keras.trainer import Trainer
@@ -263,6 +263,7 @@ class TestMembers:
         initial = together.get_weights()
         alone.set_weights([weight[1:] for weight in initial])
         rows = X[:64]
+        described = TrainingData(X, None, None, Extent.of(X), present=None, has_gaps=False)
         data = (rows, np.linspace(0, 1, 64, dtype=np.float32)) if weighted else (rows,)
         orders = [np.random.default_rng(0).permuted(np.arange(64)[:, None] + [0, 0], axis=0)] * 20
         for model, columns in ((together, slice(None)), (alone, slice(1, None))):
@@ -270,7 +271,7 @@ class TestMembers:
             if n_members == 1 and "trim_fraction" in params:
                 params["trim_fraction"] = 0.25
             fresh = detector(n_members, **params)
-            options = fresh._training_options(Extent.of(X)).resolved(64)
+            options = fresh._training_options(described).resolved(64)
             trainer = Trainer(model, options, Layout((5,), n_members))
             trainer.restart(options, 20)
             trainer.bind(options, 0)

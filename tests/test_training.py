@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from skae._engines.keras.losses import fast_msle
 from skae._engines.keras.steps import PackedAdamStep
 from skae._engines.keras.trainer import Trainer
 from skae._engines.keras.training import train as train_with
@@ -199,6 +200,25 @@ def test_trimmed_loss_is_the_mean_of_the_rows_that_are_kept():
     errors = np.sort(np.square(X - np.asarray(model(X))).mean(axis=1))
     history = train(model, X, options(trim_fraction=(0.3,), epochs=1))
     assert history["loss"][0] == pytest.approx(errors[:35].mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(5, 6), (5, 3, 6)])
+def test_fast_msle_has_the_values_and_gradients_of_keras(shape):
+    import tensorflow as tf
+
+    generator = np.random.default_rng(0)
+    # Some below zero, where both clip.
+    rows, found = (tf.constant(generator.normal(0.5, 0.5, shape), tf.float32) for _ in range(2))
+    weight = tf.constant(generator.random(shape[:-1]), tf.float32)
+    results = []
+    for loss in (fast_msle, keras.losses.mean_squared_logarithmic_error):
+        with tf.GradientTape() as tape:
+            tape.watch(found)
+            values = loss(rows, found)
+            total = tf.reduce_sum(weight * values)
+        results.append((values, tape.gradient(total, found)))
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("loss", ["mse", keras.losses.MeanSquaredError()], ids=["name", "instance"])

@@ -110,14 +110,37 @@ def compiled(function, *signature):
     return tf.function(function, autograph=False).get_concrete_function(*specs)
 
 
-def as_operation(function):
+def as_operation(function, config=None):
     """Return a fast way to call a concrete function.
 
     TensorFlow's own argument binding takes longer than the arithmetic of a row.
+
+    Parameters
+    ----------
+    function : ConcreteFunction
+        Which returns one tensor.
+    config : tensorflow.compat.v1.ConfigProto, default=None
+        How its graph is optimized; as the process has it if None.
     """
     import tensorflow as tf
 
     captured, dtype = function.captured_inputs, function.structured_outputs.dtype
+    config_proto = b"" if config is None else config.SerializeToString()
     return lambda *tensors: tf.raw_ops.StatefulPartitionedCall(
-        args=[*tensors, *captured], Tout=[dtype], f=function
+        args=[*tensors, *captured], Tout=[dtype], f=function, config_proto=config_proto
     )[0]
+
+
+def for_small_layers():
+    """Return a configuration that optimizes a graph once, and fuses nothing.
+
+    By default TensorFlow goes over a graph twice, and makes one operation of a product, its bias
+    and its activation, which takes longer to launch than small layers take to compute.
+    """
+    import tensorflow as tf
+
+    config = tf.compat.v1.ConfigProto()
+    rewrites = config.graph_options.rewrite_options
+    rewrites.meta_optimizer_iterations = rewrites.ONE
+    rewrites.remapping = rewrites.OFF
+    return config

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from skae._engines.keras.cache import compiled
+from skae._engines.keras.cache import as_operation, compiled, for_small_layers
 from skae._engines.keras.loading import load_keras, resolve, summary
 from skae._engines.keras.losses import Logarithmic, fast_msle, of_present, present, trimmed
 from skae._engines.keras.schedule import YieldingSchedule, constant_then_cosine
@@ -160,7 +160,7 @@ class Trainer:
                 data, orders, batch_size, resume, noise if noisy else 0, seed
             )
 
-        return compiled(
+        function = compiled(
             epochs,
             *self._data_signature(weighted),
             ((None, None, *self._members), "int32"),
@@ -169,6 +169,7 @@ class Trainer:
             ((), "float32"),
             ((), "int32"),
         )
+        return as_operation(function, for_small_layers())
 
     def _epochs_in_graph(self, data, orders, batch_size, resume, noise, seed):
         import tensorflow as tf
@@ -366,6 +367,5 @@ def _loop_over_batches(order, batch_size, step):
         step(order[start : start + batch_size])
         return (start + batch_size,)
 
-    tf.while_loop(
-        lambda start: start < tf.shape(order)[0], body, (tf.constant(0),), parallel_iterations=1
-    )
+    n_rows = tf.shape(order)[0]
+    tf.while_loop(lambda start: start < n_rows, body, (tf.constant(0),), parallel_iterations=1)

@@ -156,8 +156,9 @@ def _fast_dropout():
             if not training:
                 return inputs
             state = self.seed_generator.state
-            seed_and_count = tf.cast(state.value, tf.uint64)
-            state.assign_add([0, 1])
+            before = tf.convert_to_tensor(state.value)
+            state.assign(tf.add(before, [0, 1]))
+            seed_and_count = tf.cast(before, tf.uint64)
             # The raw operation, because the public ones hash the seed again on each call.
             uniform = tf.raw_ops.StatelessRandomUniformV2(
                 shape=tf.shape(inputs),
