@@ -68,7 +68,7 @@ def ensemble(**params):
 
 
 def pca(**params):
-    return ReconstructionOutlierDetector(PCA(2), **params)
+    return ReconstructionOutlierDetector(PCA(2), random_state=0, **params)
 
 
 STEPS = {"input_shape": (4, 3)}
@@ -91,7 +91,7 @@ DETECTORS = {
     "PCA": pca,
     "PCA, combined": lambda: pca(error="combined", contamination=0.1),
     "pipeline inside": lambda: ReconstructionOutlierDetector(
-        make_pipeline(StandardScaler(), PCA(2, whiten=True))
+        make_pipeline(StandardScaler(), PCA(2, whiten=True)), random_state=0
     ),
     "Ridge": lambda: ReconstructionOutlierDetector(Ridge(), contamination=0.1),
     "inliers": lambda: FitOnInliers(make_pipeline(StandardScaler(), single())),
