@@ -1,5 +1,6 @@
 """The versions that a detector is saved with, and a warning where it is loaded under others."""
 
+import sys
 from functools import cache
 
 from sklearn.exceptions import InconsistentVersionWarning
@@ -48,7 +49,8 @@ def checked_versions(name, state):
     state : dict
         As `with_versions` returns it.
     """
-    state = dict(state)
+    # Names that are not interned would end up in all later instances, and change their pickles.
+    state = {sys.intern(key): value for key, value in state.items()}
     saved, present = state.pop(_KEY, {}), _present()
     if saved != present:
         warn(
