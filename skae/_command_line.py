@@ -17,6 +17,7 @@ from sklearn.pipeline import make_pipeline
 
 from skae import AutoencoderOutlierDetector, FitOnInliers, __version__
 from skae._engines.keras.loading import load_keras
+from skae._meta.unwrap import scores_and_labels
 from skae._table_files import fitted_kinds, kinds_of_columns, prepared, read_table, table_scaler
 from skae.inspection import explain
 from skae.report import report
@@ -170,9 +171,8 @@ def _counted(kinds):
 def _score(arguments):
     if arguments.output is not None:
         _check_folder(arguments.output)
-    detector, rows = _model_and_rows(arguments)
-    scores = detector.score_samples(rows)
-    labels = detector.predict(rows)
+    detector, rows, _ = _model_and_tables(arguments)
+    scores, labels = scores_and_labels(detector, rows)
     if arguments.top is not None:
         _print_worst(detector, rows, scores, labels, arguments.top)
     if arguments.output is not None or arguments.top is None:
@@ -193,16 +193,15 @@ def _print_worst(detector, rows, scores, labels, n_worst):
 
 def _report(arguments):
     _check_folder(arguments.output)
-    detector, rows = _model_and_rows(arguments)
-    y = None
-    if arguments.label is not None:
-        is_normal = _is_normal(read_table(arguments.data), arguments.label)
-        y = np.where(is_normal, 1, -1)
+    detector, rows, table = _model_and_tables(arguments)
+    is_normal = _is_normal(table, arguments.label)
+    y = None if is_normal is None else np.where(is_normal, 1, -1)
     report(detector, rows, y, path=arguments.output)
     print(f"{arguments.output}: a report on {len(rows)} rows.")
 
 
-def _model_and_rows(arguments):
+def _model_and_tables(arguments):
+    """Return the detector, the rows as it takes them, and the table as it is in the file."""
     detector = _loaded(arguments.model)
     pipeline = detector.estimator_ if isinstance(detector, FitOnInliers) else detector
     kinds = fitted_kinds(pipeline[0])
@@ -211,7 +210,7 @@ def _model_and_rows(arguments):
     rows = prepared(table, kinds)
     if others:
         _say(f"columns that the model does not use: {', '.join(others)}.")
-    return detector, rows
+    return detector, rows, table
 
 
 def _label_column(label):

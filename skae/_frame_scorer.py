@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skae._meta.delegation import scores_steps, split_pipeline
-from skae._meta.unwrap import fitted_offset
+from skae._meta.unwrap import scores_and_labels
 from skae.inspection import explain as explained
 
 if TYPE_CHECKING:
@@ -125,11 +125,7 @@ class FrameScorer:
     def _judged(self, rows):
         if not len(rows):
             return np.empty(0), np.empty(0, dtype=np.int64)
-        scores = np.asarray(self._estimator.score_samples(rows), dtype=np.float64)
-        offset = fitted_offset(self._estimator)
-        if offset is None:
-            return scores, np.asarray(self._estimator.predict(rows), dtype=np.int64)
-        return scores, np.where(scores < offset, -1, 1)
+        return scores_and_labels(self._estimator, rows)
 
     def _reasons(self, rows, outliers):
         reasons = np.full((len(rows), self._n_reasons), "", dtype=object)

@@ -3,7 +3,7 @@
 import sys
 from time import monotonic
 
-_SECONDS_BETWEEN_UPDATES = 0.1
+SECONDS_BETWEEN_UPDATES = 0.1
 
 
 class Progress:
@@ -49,7 +49,7 @@ class Progress:
     def advance(self, n_steps=1):
         """Count steps that are done."""
         self.n_done += n_steps
-        if monotonic() - self.shown_at > _SECONDS_BETWEEN_UPDATES:
+        if monotonic() - self.shown_at > SECONDS_BETWEEN_UPDATES:
             self._show()
 
     def _show(self):

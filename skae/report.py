@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skae._labels import inlier_mask
 from skae._meta.delegation import check_scores_samples, scores_steps, split_pipeline
-from skae._meta.unwrap import error_name, fitted_offset, kept_errors
+from skae._meta.unwrap import error_name, fitted_offset, kept_errors, scores_and_labels
 from skae._presentation import html_table, human_name, number, percent, presented
 from skae._show_versions import show_versions
 from skae._sklearn_compat import _safe_indexing
@@ -163,11 +163,11 @@ class _Judged:
 
     def __init__(self, estimator, X, y):
         self.estimator, self.X, self.y = estimator, X, y
-        self.errors = -np.asarray(estimator.score_samples(X), dtype=np.float64)
+        scores, labels = scores_and_labels(estimator, X)
+        self.errors, self.is_alarm = -scores, labels == -1
         self.is_scored = np.isfinite(self.errors)
         if not self.is_scored.any():
             raise ValueError("X has no row with a finite score to report on.")
-        self.is_alarm = np.asarray(estimator.predict(X)) == -1
         offset = fitted_offset(estimator)
         self.threshold = None if offset is None else -offset
 
@@ -229,10 +229,10 @@ def _detector(judged):
     if names:
         more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
         text += f": {', '.join(names[:_MAX_NAMED])}{more}"
-    epochs = getattr(split_pipeline(judged.estimator)[1], "n_iter_", None)
+    transforms, detector = split_pipeline(judged.estimator)
+    epochs = getattr(detector, "n_iter_", None)
     trained = "" if epochs is None else f" Trained in {epochs} epochs."
     threshold = "" if judged.threshold is None else f" Threshold: {number(judged.threshold, 4)}."
-    transforms, detector = split_pipeline(judged.estimator)
     steps = "".join(f"<li><code>{escape(_in_a_line(one))}</code></li>" for one in transforms)
     steps += f"<li><code>{escape(_in_a_line(detector))}</code></li>"
     outer = judged.estimator

@@ -54,7 +54,7 @@ def test_a_terminal_has_one_line_that_is_written_again(monkeypatch):
     terminal = io.StringIO()
     terminal.isatty = lambda: True
     monkeypatch.setattr(sys, "stdout", terminal)
-    monkeypatch.setattr("skae._engines.keras.progress._SECONDS_BETWEEN_UPDATES", -1.0)
+    monkeypatch.setattr("skae._engines.keras.progress.SECONDS_BETWEEN_UPDATES", -1.0)
     train(verbose=1)
     shown = terminal.getvalue()
     assert shown.count("\n") == 1
@@ -70,7 +70,7 @@ def test_a_terminal_is_not_written_to_all_the_time(monkeypatch):
     terminal = io.StringIO()
     terminal.isatty = lambda: True
     monkeypatch.setattr(sys, "stdout", terminal)
-    monkeypatch.setattr("skae._engines.keras.progress._SECONDS_BETWEEN_UPDATES", 1e6)
+    monkeypatch.setattr("skae._engines.keras.progress.SECONDS_BETWEEN_UPDATES", 1e6)
     train(verbose=1)
     assert terminal.getvalue().count("\r") == 2  # tracing, and the end
 
@@ -158,7 +158,7 @@ def outputs_of(cell):
 
 
 def test_a_notebook_keeps_what_is_worth_keeping():
-    every = "import skae._engines.keras.progress as p; p._SECONDS_BETWEEN_UPDATES = -1.0"
+    every = "import skae._engines.keras.progress as p; p.SECONDS_BETWEEN_UPDATES = -1.0"
     captured = """
 with contextlib.redirect_stdout(io.StringIO()) as file:
     train(1)

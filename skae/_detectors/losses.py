@@ -95,7 +95,7 @@ _DOMAINS = {
 }
 # Their minimum is at the row itself only where it is zeros and ones.
 _OF_BINARY_ROWS = ("binary_focal_crossentropy", "dice", "tversky")
-# They are no means over cells with a minimum of each at the row itself.
+# They are not means over cells, or the minimum for a cell is not at its value.
 _OF_WHOLE_ROWS = (
     "binary_focal_crossentropy",
     "categorical_crossentropy",

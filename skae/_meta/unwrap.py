@@ -38,3 +38,12 @@ def fitted_offset(estimator):
         is_pipeline = isinstance(estimator, Pipeline)
         estimator = estimator.steps[-1][1] if is_pipeline else inner_of(estimator)
     return None
+
+
+def scores_and_labels(estimator, X):
+    """Return what `score_samples` and `predict` return, in one pass where an offset decides."""
+    scores = np.asarray(estimator.score_samples(X), dtype=np.float64)
+    offset = fitted_offset(estimator)
+    if offset is None:
+        return scores, np.asarray(estimator.predict(X), dtype=np.int64)
+    return scores, np.where(scores < offset, -1, 1)

@@ -28,13 +28,11 @@ class Logarithmic:
     def __call__(self, y_true, y_pred):
         """Return the loss of each row."""
         ops = load_keras().ops
-        share = None
         if self._has_gaps:
             y_true, is_present = present(y_true, y_pred)
-            share = _share(is_present, self._row_axes, y_pred.dtype)
         errors = ops.mean(ops.square(y_true - y_pred), axis=self._row_axes)
-        if share is not None:
-            errors = errors / share
+        if self._has_gaps:
+            errors = errors / _share(is_present, self._row_axes, errors.dtype)
         # TensorFlow turns log(1 + y) into its slow log1p.
         return ops.log(errors / self._usual_variance + np.float32(1))
 

@@ -3,9 +3,7 @@
 from time import monotonic
 
 from skae._engines.keras.loading import load_keras
-from skae._progress import LinePerStep, single_line_output
-
-_SECONDS_BETWEEN_UPDATES = 0.1
+from skae._progress import SECONDS_BETWEEN_UPDATES, LinePerStep, single_line_output
 
 
 def progress_callback(label, *, every_epoch):
@@ -30,7 +28,7 @@ def progress_callback(label, *, every_epoch):
         def on_epoch_end(self, epoch, logs=None):
             values = " - ".join(f"{name} {value:.4g}" for name, value in (logs or {}).items())
             self.line = f"[{label}] epoch {epoch + 1}/{self.params['epochs']} - {values}"
-            if every_epoch or monotonic() - self.shown_at > _SECONDS_BETWEEN_UPDATES:
+            if every_epoch or monotonic() - self.shown_at > SECONDS_BETWEEN_UPDATES:
                 output.show(self.line)
                 self.shown_at = monotonic()
 

@@ -272,7 +272,7 @@ class Trainer:
             jit_compile=False,
         )
         if self._has_gaps:
-            self._mend_for_gaps()
+            self._leave_gaps_out_of_metrics()
         if loss is not given:
             # Keras alone could not load a model that a callback saves with a loss of ours.
             self.model.get_compile_config = lambda: None
@@ -280,7 +280,7 @@ class Trainer:
             # One of them may assign another rate, or save the model, which Keras must then load.
             self._schedule = YieldingSchedule(self.model.optimizer)
 
-    def _mend_for_gaps(self):
+    def _leave_gaps_out_of_metrics(self):
         """Let the metrics, of any kind, take missing cells for reconstructed exactly."""
         model = self.model
         if not is_keras_own(model):
