@@ -113,7 +113,7 @@ def explain(
     >>> from skae.inspection import explain
     >>> from sklearn.decomposition import PCA
     >>> X, y = make_heartbeats(300, random_state=0)
-    >>> detector = ReconstructionOutlierDetector(PCA(4)).fit(X)
+    >>> detector = ReconstructionOutlierDetector(PCA(4), random_state=0).fit(X)
     >>> row = X[:1].copy()
     >>> row[0, 70] += 3  # one wrong value
     >>> explanation = explain(detector, row, top=2)
@@ -309,7 +309,8 @@ def threshold_report(
     >>> from skae.inspection import threshold_report
     >>> from sklearn.decomposition import PCA
     >>> X, y = make_heartbeats(600, anomaly_share=0.2, random_state=0)
-    >>> detector = FitOnInliers(ReconstructionOutlierDetector(PCA(4))).fit(X[:300], y[:300])
+    >>> detector = FitOnInliers(ReconstructionOutlierDetector(PCA(4), random_state=0))
+    >>> _ = detector.fit(X[:300], y[:300])
     >>> report = threshold_report(detector, X[300:], y[300:], rules=["quantile", "youden"])
     >>> report.index.to_list()
     ['fitted', 'Quantile(q=0.95)', 'Youden()']
@@ -533,7 +534,7 @@ def drift_report(
     >>> from skae.inspection import drift_report
     >>> from sklearn.decomposition import PCA
     >>> X = np.random.default_rng(0).normal(size=(600, 4)) @ np.diag([3, 2, 0.5, 0.5])
-    >>> detector = ReconstructionOutlierDetector(PCA(2)).fit(X[:300])
+    >>> detector = ReconstructionOutlierDetector(PCA(2), random_state=0).fit(X[:300])
     >>> X_new = X[300:].copy()
     >>> X_new[:, 3] += 1.0  # a sensor has moved
     >>> report = drift_report(detector, X_new)

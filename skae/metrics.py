@@ -139,7 +139,7 @@ def anomaly_scorer(
     >>> from sklearn.model_selection import GridSearchCV
     >>> X, y = make_heartbeats(300, anomaly_share=0.2, random_state=0)
     >>> search = GridSearchCV(
-    ...     ReconstructionOutlierDetector(PCA()),
+    ...     ReconstructionOutlierDetector(PCA(), random_state=0),
     ...     {"estimator__n_components": [1, 4]},
     ...     scoring=anomaly_scorer("recall_at_fpr", max_fpr=0.05),
     ...     cv=StratifiedOutlierKFold(n_splits=3, random_state=0),

@@ -325,7 +325,7 @@ def compare_detectors(
     >>> X, y = make_heartbeats(300, anomaly_share=0.2, random_state=0)
     >>> detectors = {
     ...     "forest": FitOnInliers(IsolationForest(n_estimators=20, random_state=0)),
-    ...     "pca": FitOnInliers(ReconstructionOutlierDetector(PCA(4))),
+    ...     "pca": FitOnInliers(ReconstructionOutlierDetector(PCA(4), random_state=0)),
     ... }
     >>> comparison = compare_detectors(
     ...     detectors, X, y, scoring=["roc_auc", "average_precision"], baseline="forest"
@@ -548,7 +548,7 @@ def cross_val_scores(
     >>> from sklearn.decomposition import PCA
     >>> from sklearn.metrics import roc_auc_score
     >>> X, y = make_heartbeats(300, anomaly_share=0.2, random_state=0)
-    >>> detector = FitOnInliers(ReconstructionOutlierDetector(PCA(4)))
+    >>> detector = FitOnInliers(ReconstructionOutlierDetector(PCA(4), random_state=0))
     >>> scores = cross_val_scores(detector, X, y)
     >>> scores.shape
     (300,)

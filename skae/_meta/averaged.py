@@ -117,7 +117,7 @@ class AveragedOutlierDetector(DocumentationLinkMixin, OffsetMixin, OutlierMixin,
     >>> X, y = make_heartbeats(600, anomaly_share=0.2, random_state=0)
     >>> detector = AveragedOutlierDetector(
     ...     [
-    ...         ("pca", ReconstructionOutlierDetector(PCA(4))),
+    ...         ("pca", ReconstructionOutlierDetector(PCA(4), random_state=0)),
     ...         ("forest", IsolationForest(random_state=0)),
     ...         ("neighbors", LocalOutlierFactor(novelty=True)),
     ...     ]

@@ -74,7 +74,8 @@ class DetectionCurveDisplay(TableRepr):
     >>> from skae.displays import DetectionCurveDisplay
     >>> from sklearn.decomposition import PCA
     >>> X, y = make_heartbeats(400, anomaly_share=0.2, random_state=0)
-    >>> detector = FitOnInliers(ReconstructionOutlierDetector(PCA(4))).fit(X[:200], y[:200])
+    >>> detector = FitOnInliers(ReconstructionOutlierDetector(PCA(4), random_state=0))
+    >>> _ = detector.fit(X[:200], y[:200])
     >>> display = DetectionCurveDisplay.from_estimator(detector, X[200:], y[200:])
     >>> display.threshold == -detector.offset_
     True

@@ -57,7 +57,7 @@ class DriftDisplay(TableRepr):
     >>> from skae.displays import DriftDisplay
     >>> from sklearn.decomposition import PCA
     >>> X = np.random.default_rng(0).normal(size=(600, 4)) @ np.diag([3, 2, 0.5, 0.5])
-    >>> detector = ReconstructionOutlierDetector(PCA(2)).fit(X[:300])
+    >>> detector = ReconstructionOutlierDetector(PCA(2), random_state=0).fit(X[:300])
     >>> X_new = X[300:].copy()
     >>> X_new[:, 3] += 1.0  # a sensor has moved
     >>> display = DriftDisplay.from_estimator(detector, X_new)

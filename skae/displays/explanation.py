@@ -61,7 +61,7 @@ class ExplanationDisplay(TableRepr):
     >>> from skae.displays import ExplanationDisplay
     >>> from sklearn.decomposition import PCA
     >>> X, y = make_heartbeats(300, random_state=0)
-    >>> detector = ReconstructionOutlierDetector(PCA(4)).fit(X)
+    >>> detector = ReconstructionOutlierDetector(PCA(4), random_state=0).fit(X)
     >>> row = X[:1].copy()
     >>> row[0, 70] += 3  # one wrong value
     >>> display = ExplanationDisplay.from_estimator(detector, row, top=3)

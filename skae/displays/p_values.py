@@ -73,7 +73,7 @@ class PValueDisplay(TableRepr):
     >>> from sklearn.decomposition import PCA
     >>> X, y = make_heartbeats(600, anomaly_share=0.2, random_state=0)
     >>> detector = ConformalOutlierDetector(
-    ...     ReconstructionOutlierDetector(PCA(4)), alpha=0.1, random_state=0
+    ...     ReconstructionOutlierDetector(PCA(4), random_state=0), alpha=0.1, random_state=0
     ... )
     >>> detector = FitOnInliers(detector).fit(X[:300], y[:300])
     >>> display = PValueDisplay.from_estimator(detector, X[300:], y[300:])
