@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from bisect import bisect_left, insort
-from math import ceil, inf
+from math import ceil, inf, log
 from numbers import Integral, Real
 from typing import Any
 
@@ -126,9 +126,11 @@ class QuantileReservoir(StreamingThreshold):
 
     Notes
     -----
-    With `learn_flagged=False`, the more rows are flagged, the higher the threshold, but never above
-    the largest error that was learned: after a change, everything may be flagged until it is told
-    to learn. The rate is then kept less well. Let it see `size` errors of normal rows first.
+    With `learn_flagged=False`, the sample holds for a flagged error that it was above the threshold
+    of its time. The quantile is that of the product-limit estimator for such censored values [3]_,
+    with an exponential tail beyond the largest known error. So the rate is kept on a stationary
+    stream. Where more than twice the rate is flagged, the threshold stays as it is: after a change,
+    everything may be flagged until it is told to learn.
 
     References
     ----------
@@ -136,6 +138,8 @@ class QuantileReservoir(StreamingThreshold):
        Software 11(1).
     .. [2] Aggarwal (2006). On biased reservoir sampling in the presence of stream evolution. VLDB
        2006.
+    .. [3] Kaplan and Meier (1958). Nonparametric estimation from incomplete observations. Journal of
+       the American Statistical Association 53.
 
     Examples
     --------
@@ -169,13 +173,15 @@ class QuantileReservoir(StreamingThreshold):
     def _start(self):
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         self._random = np.random.RandomState(seed)
+        # Errors, each with whether it is only known that it is larger.
         self._slots, self._ordered = [], []
 
     def _draws(self, n_errors):
         return self._random.random_sample(n_errors).tolist()
 
     def _learn(self, error, flagged, learn_flagged, draw):
-        value = inf if flagged and not learn_flagged else error
+        is_censored = flagged and not learn_flagged
+        value = (self.threshold_ if is_censored else error, is_censored)
         slots, ordered = self._slots, self._ordered
         if len(slots) < self.size:
             slots.append(value)
@@ -187,7 +193,7 @@ class QuantileReservoir(StreamingThreshold):
             del ordered[bisect_left(ordered, slots[slot])]
             slots[slot] = value
         insort(ordered, value)
-        found = _corrected_quantile(ordered, self.rate)
+        found = _censored_quantile(ordered, self.rate)
         if found < inf or learn_flagged:
             self.threshold_ = found
 
@@ -282,6 +288,49 @@ def _corrected_quantile(ordered, rate):
     """
     if rate >= 1:
         return -inf
-    # Rounded, because 20 * (1 - 0.05) is a little less than 19.
-    position = ceil(round((len(ordered) + 1) * (1 - rate), 6))
+    position = _position(len(ordered), rate)
     return ordered[position - 1] if position <= len(ordered) else inf
+
+
+def _position(n_errors, rate):
+    # Rounded, because 20 * (1 - 0.05) is a little less than 19.
+    return ceil(round((n_errors + 1) * (1 - rate), 6))
+
+
+def _censored_quantile(ordered, rate):
+    """Return that quantile of pairs of an error and whether it is only known to be larger.
+
+    The product-limit estimator: of the pairs from one on, and the next error to come, each is as
+    likely to be the smallest. Without censored errors it is the quantile of `_corrected_quantile`.
+
+    Where the largest known error is exceeded more often, an exponential tail goes on from there:
+    else the rate would rise with time, as no error above the highest threshold is ever known. If it
+    is exceeded more than twice as often, the stream has changed, and infinity is returned.
+    """
+    n_errors = len(ordered)
+    first = next((place for place, pair in enumerate(ordered) if pair[1]), n_errors)
+    position = _position(n_errors, rate)
+    if position <= first:
+        return ordered[position - 1][0]
+    if first == n_errors:
+        return inf
+    survival, known = 1 - first / (n_errors + 1), -inf
+    for place in range(max(first - 1, 0), n_errors):
+        error, is_censored = ordered[place]
+        if is_censored:
+            continue
+        if place >= first:
+            survival *= 1 - 1 / (n_errors + 1 - place)
+        known = error
+        if survival <= rate + 1e-9:
+            return error
+    if known == -inf or survival > 2 * rate:
+        return inf
+    return known + _mean_excess(ordered) * log(survival / rate)
+
+
+def _mean_excess(ordered):
+    """Return the mean of an exponential tail above the median of the known errors."""
+    known = [error for error, is_censored in ordered if not is_censored]
+    base = known[(len(known) - 1) // 2]
+    return sum(error - base for error, _ in ordered if error > base) / max(len(known) // 2, 1)

@@ -110,9 +110,45 @@ class TestQuantileReservoir:
         for learn_flagged in (False, True):
             threshold = QuantileReservoir(random_state=0)
             threshold.update(ERRORS[:2000])
-            flagged = threshold.update(np.full(3000, 50.0), learn_flagged=learn_flagged)
+            flagged = threshold.update(np.full(20_000, 50.0), learn_flagged=learn_flagged)
             assert flagged.all() != learn_flagged
             assert (threshold.threshold_ > ERRORS[:2000].max()) == learn_flagged
+
+    def test_the_rate_lasts_if_flagged_errors_are_not_learned(self):
+        rates = []
+        for seed in range(4):
+            errors = np.random.default_rng(seed).exponential(size=100_000)
+            threshold = QuantileReservoir(0.1, size=500, memory=1500, random_state=seed)
+            threshold.update(errors[:1500])
+            flagged = threshold.update(errors[1500:], learn_flagged=False)
+            rates.append(flagged[-50_000:].mean())
+        # Over seeds, the standard deviation of a rate is about 0.003.
+        assert np.mean(rates) == pytest.approx(0.1, abs=0.008)
+
+    def test_the_quantile_of_censored_errors(self):
+        threshold = QuantileReservoir(0.5, size=20, memory=None, random_state=0)
+        threshold.update([1.0])
+        assert threshold.threshold_ == 1.0
+        threshold.update([2.0, 0.5, 0.8])  # learned, so that 1 is exceeded by two fifths
+        assert threshold.threshold_ == 1.0
+        threshold.update([3.0, 3.0, 3.0, 0.2], learn_flagged=False)
+        # Of the next of nine, 1 is exceeded by five, one of them 2. Known are 0.2, 0.5, 0.8, 1, 2.
+        assert threshold.threshold_ == 2.0
+
+    def test_the_tail_beyond_the_known_errors(self):
+        threshold = QuantileReservoir(0.5, size=20, memory=None, random_state=0)
+        threshold.update([1.0, 0.5, 0.8, 0.4, 0.9])
+        assert threshold.threshold_ == 0.8
+        threshold.update([0.7, *[3.0] * 8], learn_flagged=False)
+        # Known are 0.4, 0.5, 0.7, 0.8, 0.9 and 1. Two are only known to be above 0.8, two above 0.9,
+        # four above 1, which is exceeded by 11/15 * 8/9 * 5/6 of all.
+        survival, mean_excess = 11 / 15 * 8 / 9 * 5 / 6, (0.3 + 0.6 + 1.5) / 3
+        assert threshold.threshold_ == pytest.approx(1 + mean_excess * np.log(survival / 0.5))
+
+    def test_a_sample_of_one(self):
+        threshold = QuantileReservoir(0.6, size=1, memory=1, random_state=0)
+        threshold.update([1.0, 0.5, 2.0, 2.0], learn_flagged=False)
+        assert threshold.threshold_ == 0.5
 
 
 class TestAdaptiveConformal:
