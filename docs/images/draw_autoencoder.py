@@ -21,7 +21,7 @@ code = detector.transform(row[None])[0]
 returned = detector.reconstruct(row[None])[0]
 
 matplotlib.rcParams.update({"svg.hashsalt": "skae", "font.size": 11, "text.color": TEXT})
-fig = plt.figure(figsize=(10, 3))
+fig = plt.figure(figsize=(7.5, 2.7))
 
 
 def panel(left, width, title, below):
