@@ -112,7 +112,7 @@ class DetectorComparisonDisplay(TableRepr):
             self.ax_.axvline(mean[self.baseline], label=f"mean of {self.baseline}", **style)
             xlabel += f"\n(dotted: mean of {self.baseline})"
         self.ax_.set(xlabel=axis_label(xlabel), ylabel="detector")
-        self.ax_.set_yticks(heights, names)
+        self.ax_.set_yticks(heights, names, parse_math=False)
         self.ax_.set_ylim(len(heights) - 0.5, -0.5)  # the best one on top
         return self
 

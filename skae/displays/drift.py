@@ -228,7 +228,7 @@ class DriftDisplay(TableRepr):
             return
         positions = np.arange(len(columns))
         self.bars_ = panel.barh(positions, columns["moved"], color=VERMILION)
-        panel.set_yticks(positions, _names(columns), fontsize="small")
+        panel.set_yticks(positions, _names(columns), fontsize="small", parse_math=False)
         panel.invert_yaxis()
         label = f"new minus reference {self.report.error_name}, mean over rows"
         xlabel = axis_label(label, _NARROW)

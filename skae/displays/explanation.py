@@ -282,7 +282,7 @@ class ExplanationDisplay(TableRepr):
 def _draw_bars(panel, row, labels, kwargs):
     positions = np.arange(len(row))
     bars = panel.barh(positions, row["contribution"], **{"color": BLUE} | kwargs)
-    panel.set_yticks(positions, labels, fontsize="small")
+    panel.set_yticks(positions, labels, fontsize="small", parse_math=False)
     panel.set(ylim=(len(row) - 0.5, -0.5), ylabel="feature")
     return bars
 

@@ -356,7 +356,7 @@ class ReconstructionDisplay(TableRepr):
     def _name_features(self, panel):
         if self._has_few_names():
             names = [in_lines(name, 60 // len(self.feature_names)) for name in self.feature_names]
-            panel.set_xticks(range(len(names)), names, fontsize="small")
+            panel.set_xticks(range(len(names)), names, fontsize="small", parse_math=False)
         else:  # half a feature is none
             panel.xaxis.set_major_locator(whole_numbers())
 

@@ -318,13 +318,14 @@ class SeriesDisplay(TableRepr):
             values = _stacked(values)
             names = self._shown_names(_STACKED_WIDTH)
             step = -(-len(names) // _MAX_NAMED)
-            panels[0].set_yticks(np.arange(len(names))[::step], names[::step], fontsize="small")
+            text = {"fontsize": "small", "parse_math": False}
+            panels[0].set_yticks(np.arange(len(names))[::step], names[::step], **text)
             panels[0].set_ylim(-0.7, len(names) - 0.3)
             panels[0].set_ylabel("channels, each scaled to one height")
             panels = [panels[0]] * values.shape[1]
         else:
             for panel, name in zip(panels, self._shown_names(_PANEL_WIDTH), strict=True):
-                panel.set_ylabel(name, fontsize="small" if "\n" in name else None)
+                panel.set_ylabel(name, fontsize="small" if "\n" in name else None, parse_math=False)
         x = self._x()
         self.lines_ = [
             panel.plot(x, self._with_gaps(channel), **style)[0]

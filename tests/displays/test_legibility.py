@@ -138,6 +138,20 @@ def test_ticks_do_not_overlap(figure):
             assert all(first[1] <= second[0] + 1 for first, second in pairwise(ends))
 
 
+def test_names_are_no_formulas():
+    table = TABLE.iloc[:, :2].set_axis(["a$b$", r"$\nothing$"], axis=1)
+    detector = ReconstructionOutlierDetector(PCA(1), random_state=0).fit(table)
+    series = SeriesDisplay.from_predictions(table, np.zeros(200))
+    series.figure_.canvas.draw()
+    assert series.axes_[0].yaxis.label.get_parse_math() is False
+    for display in (
+        ExplanationDisplay.from_estimator(detector, table[:2]),
+        ReconstructionDisplay.from_estimator(detector, table[:2]),
+        DriftDisplay.from_estimator(detector, table + 1),
+    ):
+        display.figure_.canvas.draw()  # where formulas that are wrong raise
+
+
 class TestManyRows:
     def test_errors_are_medians_of_cells_below_the_largest(self):
         display = LatentSpaceDisplay.from_predictions(MANY_CODES, errors=MANY_ERRORS)
