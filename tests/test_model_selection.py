@@ -711,8 +711,9 @@ def test_plot(comparison):
     ax = comparison.ax_
     assert ax.figure is comparison.figure_
     assert ax.get_xlabel().splitlines() == [
-        "ROC AUC in each fold, mean and standard deviation",
-        "(dotted: mean of forest)",
+        "ROC AUC",
+        "each fold, mean and standard deviation",
+        "dotted: mean of forest",
     ]
     assert ax.get_ylabel() == "detector"
     assert [label.get_text() for label in ax.get_yticklabels()] == ["pca", "copy", "forest"]

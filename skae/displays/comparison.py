@@ -57,8 +57,8 @@ class DetectorComparisonDisplay(TableRepr):
     >>> X, y = make_heartbeats(200, anomaly_share=0.2, random_state=0)
     >>> detectors = [IsolationForest(n_estimators=20, random_state=0), OneClassSVM()]
     >>> display = compare_detectors(detectors, X, y, cv=3, scoring=["roc_auc", "f1"])
-    >>> display.plot(metric="f1").ax_.get_xlabel()
-    'F1 in each fold, mean and standard deviation'
+    >>> display.plot(metric="f1").ax_.get_xlabel().splitlines()
+    ['F1', 'each fold, mean and standard deviation']
     """
 
     def __init__(
@@ -106,11 +106,11 @@ class DetectorComparisonDisplay(TableRepr):
         mean, spread = (self.summary[f"{what}_{metric}"] for what in ("mean", "std"))
         style = {"fmt": "|", "color": text_color(self.ax_), "markersize": 16, "capsize": 4}
         self.means_ = self.ax_.errorbar(mean, heights, xerr=spread, **{**style, **kwargs})
-        xlabel = f"{human_name(metric)} in each fold, mean and standard deviation"
+        xlabel = f"{human_name(metric)}\neach fold, mean and standard deviation"
         if self.baseline is not None:
             style = {"color": text_color(self.ax_), "linestyle": ":", "zorder": 0}
             self.ax_.axvline(mean[self.baseline], label=f"mean of {self.baseline}", **style)
-            xlabel += f"\n(dotted: mean of {self.baseline})"
+            xlabel += f"\ndotted: mean of {self.baseline}"
         self.ax_.set(xlabel=axis_label(xlabel), ylabel="detector")
         self.ax_.set_yticks(heights, names, parse_math=False)
         self.ax_.set_ylim(len(heights) - 0.5, -0.5)  # the best one on top

@@ -292,6 +292,7 @@ class SeriesDisplay(TableRepr):
         self.spans_ = [self._draw_spans(panel) for panel in self.axes_]
         self.axes_[-1].set_xlabel(steps_and_label(self.times, len(self.values))[1])
         date_ticks(self.axes_[-1])
+        self.figure_.align_ylabels(self.axes_)
         self._draw_legend(is_own=ax is None)
         return self
 
