@@ -27,7 +27,7 @@ from skae.displays import (
     TrainingHistoryDisplay,
 )
 from skae.displays._drawing import BLUE, VERMILION
-from skae.displays._time_axis import date_ticks
+from skae.displays._time_axis import date_ticks, steps_and_label
 from skae.displays._words import set_log_scale
 from skae.inspection import drift_report, explain, threshold_report
 
@@ -303,8 +303,8 @@ def _over_time(judged):
             panel.axhline(judged.threshold, color="black", ls="--", label=label)
         if judged.errors[shown].min() > 0:
             set_log_scale(panel, "y")
-        panel.set(xlabel="time" if times.name is None else times.name)
-        panel.set_ylabel(error_name(judged.estimator))
+        _, xlabel = steps_and_label(times, len(judged.errors))
+        panel.set(xlabel=xlabel, ylabel=error_name(judged.estimator))
         date_ticks(panel)
         _legend_above(panel)
 
