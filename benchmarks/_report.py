@@ -1,5 +1,7 @@
 """The tables and the figure of adbench.py, from its records."""
 
+from textwrap import fill
+
 import numpy as np
 import pandas as pd
 from _detectors import (
@@ -16,6 +18,13 @@ from _detectors import (
 from _timing import print_table
 
 PROTOCOLS = ["novelty", "contaminated"]
+TITLES = {
+    "novelty": "trained on normal rows",
+    "contaminated": "trained on rows with outliers among them",
+}
+# The palette of skae.displays; the markers tell the two apart without color, too.
+SKAE_STYLE = {"color": "#D55E00", "marker": "o", "markersize": 7}
+OTHER_STYLE = {"color": "#0072B2", "marker": "s", "markersize": 6}
 ECG = "ECG5000"
 BEST = f"PyOD AutoEncoder, best of {len(PYOD_AUTOENCODERS)}"
 # Of fewer normal rows a share is too uncertain to be the largest of all.
@@ -182,12 +191,8 @@ def print_summary(tables, records):
     """Print the table of the project's README: a few detectors with nothing set."""
     means = {protocol: table.mean() for protocol, table in tables.items()}
     alarms = false_alarms(records)[0]
-    titles = {
-        "novelty": "trained on normal rows",
-        "contaminated": "trained on rows with outliers among them",
-    }
     print_table(
-        ("", *(titles[protocol] for protocol in means), "new normal rows flagged (largest)"),
+        ("", *(TITLES[protocol] for protocol in means), "new normal rows flagged (largest)"),
         [
             (
                 title,
@@ -233,24 +238,30 @@ def report(records):
 def draw(tables, path):
     """Draw the mean ROC-AUC of each detector with its interval, a panel for each protocol."""
     import matplotlib.pyplot as plt
+    from matplotlib.lines import Line2D
 
     means = pd.concat([table.mean() for table in tables.values()], axis=1).mean(axis=1)
     names = means.sort_values().index
     figure, panels = plt.subplots(
-        1, len(tables), sharex=True, sharey=True, figsize=(8, 4.4), layout="constrained"
+        1, len(tables), sharex=True, sharey=True, figsize=(8, 4.8), layout="constrained"
     )
     for panel, (protocol, table) in zip(np.atleast_1d(panels), tables.items(), strict=True):
         for height, name in enumerate(names):
             if name in table:
                 low, high = bootstrap_interval(table[name])
-                color = "#c4451c" if name in SKAE else "#4a5a6a"
-                panel.plot([low, high], [height, height], color=color, linewidth=2, alpha=0.55)
-                panel.plot(table[name].mean(), height, "o", color=color, markersize=7)
-        panel.set_title(f"{protocol} ({len(table)} sets)", fontsize=11)
+                style = SKAE_STYLE if name in SKAE else OTHER_STYLE
+                panel.plot([low, high], [height, height], color=style["color"], linewidth=1.5)
+                panel.plot(table[name].mean(), height, **style)
+        title = f"{fill(TITLES[protocol], 30)}\n({len(table)} sets)"
+        panel.set_title(title, fontsize="medium")
         panel.set_xlabel("mean ROC-AUC, 95 % interval")
-        panel.set_yticks(range(len(names)), names)
+        panel.set_yticks(
+            range(len(names)), [name.replace("mse", "squared error") for name in names]
+        )
         panel.grid(axis="x", alpha=0.3)
-        panel.spines[["top", "right"]].set_visible(False)
     np.atleast_1d(panels)[0].set_ylabel("detector")
+    handles = [Line2D([], [], **style) for style in (SKAE_STYLE, OTHER_STYLE)]
+    figure.legend(handles, ["skae", "others"], loc="outside upper right", ncols=2)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=200)
+    with plt.rc_context({"svg.hashsalt": "skae"}):  # the same file each time
+        figure.savefig(path, dpi=200, metadata={"Date": None} if path.suffix == ".svg" else None)

@@ -5,7 +5,7 @@ Novelty: trained on a random half of the normal rows, tested on the other half a
 Contaminated: trained and tested on everything. Rows are standard-scaled on the training rows,
 scaled test values clipped to +-10,000. ECG5000: five stratified splits, trained on normal beats,
 min-max scaled. Prints tables; results/adbench.json holds the figures of each set and is written as
-they come: --resume goes on from it. --figure draws docs/images/adbench.png.
+they come: --resume goes on from it. --figure draws docs/images/adbench.svg.
 
 In several processes, each with --sets of its own and a file of its own in --results; then --merge
 joins these files. PyOD's autoencoders are measured only if --detectors names them; --resume and
@@ -32,7 +32,7 @@ from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardSca
 
 from skae.datasets import fetch_ecg5000
 
-FIGURE = Path(__file__).parents[1] / "docs" / "images" / "adbench.png"
+FIGURE = Path(__file__).parents[1] / "docs" / "images" / "adbench.svg"
 KEY = ["set", "protocol", "seed", "detector"]
 FIGURES = [
     "roc_auc",

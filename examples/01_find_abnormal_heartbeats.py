@@ -101,18 +101,13 @@ print(
 figures = Path("figures")
 figures.mkdir(exist_ok=True)
 
-
-def save(figure, name):
-    path = figures / f"{name}.png"
-    figure.savefig(path, dpi=120)
-    print(f"saved {path}")
-
-
 some = [np.flatnonzero(y_test == label)[0] for label in (1, -1)]
+beats = pd.DataFrame(X_test[some], index=["labeled normal", "labeled abnormal"])
 display = ReconstructionDisplay.from_estimator(
-    fitted["autoencoder"], X_test[some], value_name=f"voltage ({unit})"
+    fitted["autoencoder"], beats, value_name=f"voltage ({unit})"
 )
-save(display.figure_, "01_reconstruction")
+display.axes_[-1].set_xlabel("sample of the beat")
+display.figure_.savefig(figures / "01_reconstruction.png", dpi=120)
 
 # %%
 # The errors of all scored beats, and the threshold of each detector:
@@ -120,4 +115,5 @@ figure, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
 for ax, (name, detector) in zip(axes, fitted.items(), strict=True):
     ErrorDistributionDisplay.from_estimator(detector, X_test, y_test, ax=ax)
     ax.set_title(name)
-save(figure, "01_errors")
+figure.savefig(figures / "01_errors.png", dpi=120)
+print(f"The pictures are in {figures}.")

@@ -68,17 +68,10 @@ print(f"{(y_train == 1).sum()} normal beats to train on, {len(y_test)} beats to 
 output = Path("figures")
 output.mkdir(exist_ok=True)
 
-
-def save(figure, name):
-    path = output / f"02_{name}.png"
-    figure.savefig(path, dpi=120)
-    print(f"saved {path}")
-
-
 figure, ax = plt.subplots(figsize=(7, 3), layout="constrained")
 ax.plot(X_train[y_train == 1][0])
 ax.set(title="A beat labeled normal", xlabel="sample of the beat", ylabel=f"voltage ({unit})")
-save(figure, "sample_beat")
+figure.savefig(output / "02_sample_beat.png", dpi=120)
 
 # %%
 # The detector
@@ -124,7 +117,7 @@ figure, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
 for ax, quantity in zip(axes, ("loss", "mse"), strict=True):
     TrainingHistoryDisplay.from_estimator(detector, quantity=quantity, ax=ax)
 figure.suptitle("Training on normal beats, validation on all test beats")
-save(figure, "training")
+figure.savefig(output / "02_training.png", dpi=120)
 
 # %%
 # Three thresholds, one training
@@ -149,10 +142,10 @@ print(f"{rules['mean + 1 std'].offset_:.6f} is {detector.offset_:.6f}")
 display = ErrorDistributionDisplay.from_estimator(detector, X_test, y_test)
 for (name, rule), style in zip(list(rules.items())[1:], (":", "-."), strict=True):
     threshold = -rule.offset_
-    display.ax_.axvline(threshold, color="gray", ls=style, label=f"{name} {threshold:.4g}")
+    display.ax_.axvline(threshold, color="gray", ls=style, label=f"{name} {threshold:.3g}")
 display.ax_.legend()
 display.ax_.set_title("Errors of the test beats, and the threshold at mean + 1 std")
-save(display.figure_, "errors")
+display.figure_.savefig(output / "02_errors.png", dpi=120)
 
 # %%
 # What was found
@@ -191,19 +184,23 @@ for ax, (name, rule) in zip(axes, rules.items(), strict=True):
         ax=ax,
     )
     ax.set(title=name, xlabel="called", ylabel="labeled")
-save(figure, "confusion")
+figure.savefig(output / "02_confusion.png", dpi=120)
 
 # %%
 # Original, reconstruction and residual
 # -------------------------------------
 # A normal and an abnormal beat, in the units of the heartbeats: the display inverts the scaling.
 # The error in the title is that of the scaled beat, to which the threshold applies.
-beats = np.stack([X_test[y_test == label][0] for label in (1, -1)])
+beats = pd.DataFrame(
+    [X_test[y_test == label][0] for label in (1, -1)], index=["labeled normal", "labeled abnormal"]
+)
 display = ReconstructionDisplay.from_estimator(
     detector, beats, value_name=f"voltage ({unit})", residual=True
 )
-display.figure_.suptitle("A beat labeled normal (above) and one labeled abnormal (below)")
-save(display.figure_, "reconstruction")
+for panel in display.axes_[-1]:
+    panel.set_xlabel("sample of the beat")
+display.figure_.savefig(output / "02_reconstruction.png", dpi=120)
+print(f"The pictures are in {output}.")
 
 # %%
 # Saved, and loaded again

@@ -51,20 +51,13 @@ print(f"{(y_train == 1).sum()} normal beats to train on, {len(y_test)} beats to 
 figures = Path("figures")
 figures.mkdir(exist_ok=True)
 
-
-def save(figure, name):
-    path = figures / f"03_{name}.png"
-    figure.savefig(path, dpi=120)
-    print(f"saved {path}")
-
-
 beats = np.stack([X_test[y_test == label][0] for label in (1, -1)])
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.2), sharey=True, layout="constrained")
 for ax, beat, label in zip(axes, beats, ("normal", "abnormal"), strict=True):
     ax.plot(beat)
     ax.set(title=f"A beat labeled {label}", xlabel="sample of the beat")
 axes[0].set_ylabel(f"voltage ({unit})")
-save(figure, "beats")
+figure.savefig(figures / "03_beats.png", dpi=120)
 
 
 # %%
@@ -118,17 +111,17 @@ with sklearn.config_context(enable_metadata_routing=True):
 # The validation rows include abnormal ones, so their curve ends above that of the training rows.
 display = TrainingHistoryDisplay.from_estimator(detector)
 display.ax_.set_title("Training on normal beats, validation on all test beats")
-save(display.figure_, "training")
+display.figure_.savefig(figures / "03_training.png", dpi=120)
 
 # %%
 # Reconstructions, their error shaded
 # -----------------------------------
 # The normal and the abnormal beat from above, in the units of the heartbeats. The error in the
 # title is that of the scaled beat, to which the threshold applies.
-display = ReconstructionDisplay.from_estimator(detector, beats, value_name=f"voltage\n({unit})")
-for ax, label in zip(display.axes_, ("normal", "abnormal"), strict=True):
-    ax.set_title(f"Labeled {label}, {ax.get_title(loc='left')}", loc="left", fontsize="medium")
-save(display.figure_, "reconstruction")
+named = pd.DataFrame(beats, index=["labeled normal", "labeled abnormal"])
+display = ReconstructionDisplay.from_estimator(detector, named, value_name=f"voltage\n({unit})")
+display.axes_[-1].set_xlabel("sample of the beat")
+display.figure_.savefig(figures / "03_reconstruction.png", dpi=120)
 
 # %%
 # Errors and the threshold
@@ -141,7 +134,8 @@ for ax, title, X_shown, y_shown in (
 ):
     ErrorDistributionDisplay.from_estimator(detector, X_shown, y_shown, log_x=False, ax=ax)
     ax.set_title(title)
-save(figure, "errors")
+figure.savefig(figures / "03_errors.png", dpi=120)
+print(f"The pictures are in {figures}.")
 
 # %%
 # What was found

@@ -97,7 +97,6 @@ figure, axes = plt.subplots(1, 2, figsize=(11, 4), sharey=True, layout="constrai
 for ax, metric in zip(axes, comparison.metrics, strict=True):
     comparison.plot(ax, metric=metric)
 axes[1].set_ylabel("")
-axes[1].get_legend().remove()  # the same as the other
 path = Path("figures") / "05_comparison.png"
 path.parent.mkdir(exist_ok=True)
 figure.savefig(path, dpi=120)

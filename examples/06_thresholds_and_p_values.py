@@ -72,15 +72,8 @@ for rule, note in report["note"].items():
 figures = Path("figures")
 figures.mkdir(exist_ok=True)
 
-
-def save(figure, name):
-    path = figures / f"{name}.png"
-    figure.savefig(path, dpi=120)
-    print(f"saved {path}")
-
-
 display = DetectionCurveDisplay.from_estimator(network, X_choose, y_choose)
-save(display.figure_, "06_detection_curve")
+display.figure_.savefig(figures / "06_detection_curve.png", dpi=120)
 
 # %%
 # A threshold that keeps its promise
@@ -176,4 +169,5 @@ PValueDisplay.from_estimator(conformal, X_test[is_normal], y_test[is_normal], lo
 PValueDisplay.from_estimator(conformal, X_test, y_test, ax=right)
 left.set_title("normal beats")
 right.set_title("normal and abnormal beats")
-save(figure, "06_p_values")
+figure.savefig(figures / "06_p_values.png", dpi=120)
+print(f"The pictures are in {figures}.")

@@ -73,15 +73,8 @@ print(explanation.round(4).to_string(index=False))
 figures = Path("figures")
 figures.mkdir(exist_ok=True)
 
-
-def save(figure, name):
-    path = figures / f"{name}.png"
-    figure.savefig(path, dpi=120)
-    print(f"saved {path}")
-
-
 display = ExplanationDisplay.from_estimator(detector, beats, top=5)
-save(display.figure_, "07_explanation")
+display.figure_.savefig(figures / "07_explanation.png", dpi=120)
 
 # %%
 # The same beats as signals
@@ -93,7 +86,7 @@ display = ReconstructionDisplay.from_estimator(
     detector, beats, nearest=True, value_name=f"voltage\n({unit})"
 )
 display.axes_[-1].set_xlabel("sample of the beat")
-save(display.figure_, "07_reconstruction")
+display.figure_.savefig(figures / "07_reconstruction.png", dpi=120)
 
 # %%
 # Where abnormal beats go wrong
@@ -129,7 +122,8 @@ plane = FitOnInliers(make_pipeline(GlobalMinMaxScaler(), plane)).fit(X_train, y_
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
 LatentSpaceDisplay.from_estimator(plane, X_test, y_test, ax=left)
 LatentSpaceDisplay.from_estimator(plane, X_test, ax=right)
-save(figure, "07_latent_space")
+figure.savefig(figures / "07_latent_space.png", dpi=120)
+print(f"The pictures are in {figures}.")
 
 # %%
 # How much do the codes alone reveal, and how much the reconstruction alone? LocalOutlierFactor

@@ -100,15 +100,8 @@ print(f"The reason is the broken column in {named.mean():.0%} of the true alarms
 figures = Path("figures")
 figures.mkdir(exist_ok=True)
 
-
-def save(figure, name):
-    path = figures / f"{name}.png"
-    figure.savefig(path, dpi=120)
-    print(f"saved {path}")
-
-
 display = ExplanationDisplay.from_estimator(detector, table.loc[worst[:4]], top=4)
-save(display.figure_, "08_explanation")
+display.figure_.savefig(figures / "08_explanation.png", dpi=120)
 
 # %%
 # The mean share of each column in the error, by the column that is broken. Relations have two ends:
@@ -123,13 +116,14 @@ figure, ax = plt.subplots(figsize=(9, 6), layout="constrained")
 image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
 ax.set_xticks(range(shares.shape[1]), shares.columns, rotation=45, ha="right")
 ax.set_yticks(range(len(shares)), shares.index)
-ax.set_ylabel("broken column")
+ax.set(xlabel="column with the error", ylabel="broken column")
 for (row, column), share in np.ndenumerate(shares.to_numpy()):
     ax.text(
         column, row, f"{share:.0%}", ha="center", va="center", color="w" if share > 0.5 else "k"
     )
 figure.colorbar(image, label="share of the error")
-save(figure, "08_shares")
+figure.savefig(figures / "08_shares.png", dpi=120)
+print(f"The pictures are in {figures}.")
 
 # %%
 # How many alarms?

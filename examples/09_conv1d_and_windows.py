@@ -9,7 +9,6 @@ it, and every time step gets the mean error of the windows that contain it.
 
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from sklearn.ensemble import IsolationForest
@@ -27,6 +26,8 @@ from skae import (
     WindowedOutlierDetector,
 )
 from skae.datasets import fetch_ecg5000, make_ecg_strip, make_heartbeats
+from skae.displays import SeriesDisplay
+from skae.metrics import event_recall_score, false_alarms_per_unit
 from skae.thresholds import Quantile
 
 # %%
@@ -75,16 +76,7 @@ strip, labels = make_ecg_strip(3600, anomaly_share=0.02, random_state=2)
 # hours of normal signal is the threshold: it is set without training again, as the detector is
 # frozen. A false alarm is a stretch of flagged samples farther than a window from every abnormal
 # beat.
-
-
-def stretches(is_flagged):
-    """Return the start and the end (exclusive) of each stretch that is flagged."""
-    return np.flatnonzero(np.diff(is_flagged, prepend=False, append=False)).reshape(-1, 2)
-
-
 WIDTH = 70
-beats = stretches(labels == -1)
-is_near = np.convolve(labels == -1, np.ones(2 * WIDTH + 1), mode="same") > 0.5
 network = AutoencoderEnsembleOutlierDetector(random_state=0)
 detectors = {
     "autoencoders": make_pipeline(MinMaxScaler(), network),
@@ -95,39 +87,28 @@ for name, detector in detectors.items():
     windowed = WindowedOutlierDetector(detector, width=WIDTH, stride=10, reduce="mean").fit(normal)
     judged[name] = ThresholdedOutlierDetector(FrozenEstimator(windowed), Quantile(q=1.0))
     judged[name].fit(calibration)
-    is_flagged = judged[name].predict(strip) == -1
-    n_found = sum(is_flagged[start:stop].any() for start, stop in beats)
-    n_false = sum(not is_near[start:stop].any() for start, stop in stretches(is_flagged))
-    print(f"{name}: {n_found} of {len(beats)} abnormal beats, {n_false} false alarms in an hour")
+    predicted = judged[name].predict(strip)
+    found = event_recall_score(labels, predicted)
+    n_false = false_alarms_per_unit(
+        labels, predicted, steps_per_unit=3600 * SAMPLE_RATE, tolerance=WIDTH
+    )
+    print(f"{name}: {found:.0%} of the abnormal beats, {n_false:.0f} false alarms in an hour")
 
 # %%
 # On the time axis
 # ----------------
 # Ten seconds around an abnormal beat: the error rises where the beat is.
-start = beats[len(beats) // 2, 0] - 4 * SAMPLE_RATE
-shown = slice(start, start + 10 * SAMPLE_RATE)
-seconds = np.arange(shown.start, shown.stop) / SAMPLE_RATE
 detector = judged["autoencoders"]
-figure, (above, below) = plt.subplots(2, sharex=True, figsize=(9, 4.5), layout="constrained")
-above.plot(seconds, strip[shown, 0], linewidth=1)
-above.set_ylabel("voltage (mV)")
-below.plot(seconds, -detector.score_samples(strip)[shown], color="C1", linewidth=1)
-below.axhline(-detector.offset_, color="C3", linestyle="--", label="threshold")
-below.set_ylabel("error")
-below.set_xlabel("time (s)")
-for panel in (above, below):
-    panel.fill_between(
-        seconds,
-        0,
-        1,
-        where=labels[shown] == -1,
-        transform=panel.get_xaxis_transform(),
-        color="C3",
-        alpha=0.15,
-        label="abnormal beat" if panel is below else None,
-    )
-below.legend(loc="upper left")
+middle = np.flatnonzero(labels == -1)[np.sum(labels == -1) // 2]
+shown = slice(middle - 4 * SAMPLE_RATE, middle + 6 * SAMPLE_RATE)
+times = pd.to_timedelta(np.arange(shown.start, shown.stop) / SAMPLE_RATE, "s")
+display = SeriesDisplay.from_predictions(
+    pd.DataFrame(strip[shown], columns=["voltage (mV)"], index=times),
+    detector.score_samples(strip)[shown],
+    labels[shown],
+    threshold=-detector.offset_,
+)
 path = Path("figures") / "09_strip.png"
 path.parent.mkdir(exist_ok=True)
-figure.savefig(path, dpi=120)
+display.figure_.savefig(path, dpi=120)
 print(f"saved {path}")

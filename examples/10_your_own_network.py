@@ -202,7 +202,11 @@ print(pd.DataFrame(rows).set_index("network").round(3).to_string())
 # One abnormal beat, as each of them reconstructs it:
 beat = X_test[y_test == -1][:1]
 figure, axes = plt.subplots(
-    len(fitted), sharex=True, figsize=(7, 1 + 1.6 * len(fitted)), layout="constrained"
+    len(fitted),
+    sharex=True,
+    sharey=True,
+    figsize=(7, 1 + 1.6 * len(fitted)),
+    layout="constrained",
 )
 for ax, (name, detector) in zip(axes, fitted.items(), strict=True):
     ReconstructionDisplay.from_estimator(detector, beat, ax=[ax])

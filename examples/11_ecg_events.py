@@ -32,7 +32,7 @@ RATE = 125
 def as_table(signal):
     """Return a signal as a table whose index is the time since the start."""
     index = pd.timedelta_range(0, periods=len(signal), freq=pd.Timedelta(seconds=1 / RATE))
-    return pd.DataFrame(signal, columns=["lead II"], index=index)
+    return pd.DataFrame(signal, columns=["lead II (mV)"], index=index)
 
 
 normal = as_table(make_ecg_strip(600, anomaly_share=0, random_state=0)[0])

@@ -19,7 +19,7 @@ from skae.displays import SeriesDisplay
 from skae.inspection import explain
 
 DAY = 1440
-SENSORS = ["flow", "pressure", "level", "power", "heat"]
+UNITS = {"flow": "m³/h", "pressure": "bar", "level": "m", "power": "kW", "heat": "°C"}
 
 
 def plant(n_days, start, random_state):
@@ -33,7 +33,7 @@ def plant(n_days, start, random_state):
     values += 0.1 * random.standard_normal(values.shape)
     values = values * [3, 1, 0.2, 40, 7] + [20, 5, 1, 300, 60]
     index = pd.date_range(start, periods=len(minutes), freq="min")
-    table = pd.DataFrame(values, columns=SENSORS, index=index)
+    table = pd.DataFrame(values, columns=list(UNITS), index=index)
     stops = random.choice(n_days * DAY - 200, n_days // 2, replace=False)
     return table.drop(index=index[np.unique(np.add.outer(stops, np.arange(150)))])
 
@@ -91,6 +91,8 @@ print(len(detector.events(new, merge_within=60, threshold=threshold)), "events i
 # %%
 # The picture: gaps are gaps, events are shaded.
 display = SeriesDisplay.from_estimator(detector, new)
+for panel, (sensor, unit) in zip(display.axes_, UNITS.items(), strict=False):
+    panel.set_ylabel(f"{sensor}\n({unit})")
 path = Path("figures") / "12_sensors_with_gaps.png"
 path.parent.mkdir(exist_ok=True)
 display.figure_.savefig(path, dpi=120)

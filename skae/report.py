@@ -26,12 +26,16 @@ from skae.displays import (
     SeriesDisplay,
     TrainingHistoryDisplay,
 )
+from skae.displays._drawing import BLUE, VERMILION
+from skae.displays._time_axis import date_ticks, steps_and_label
+from skae.displays._words import set_log_scale
 from skae.inspection import drift_report, explain, threshold_report
 
 __all__ = ["Report", "report"]
 
 _MAX_LISTED = 10
 _MAX_DRAWN = 2_000
+_MAX_WORST = 100
 _MAX_NAMED = 40
 _STYLE = """
 :root { color-scheme: light; }
@@ -266,6 +270,11 @@ def _series(judged):
 
     def draw(axes):
         SeriesDisplay.from_estimator(judged.estimator, judged.X, judged.y, ax=axes)
+        axes[-1].get_legend().remove()
+        _legend_above(axes[-1])
+        for panel in axes[:-1]:
+            panel.sharex(axes[-1])
+            panel.tick_params(labelbottom=False)
 
     n_panels = 1 + (n_channels if np.shape(judged.X)[1] <= n_channels else 1)
     picture = _figure(draw, "The series and its errors", 1 + 1.3 * n_panels, n_panels)
@@ -280,24 +289,50 @@ def _over_time(judged):
     if getattr(getattr(times, "dtype", None), "kind", "") != "M":
         return ""
 
+    shown = _thinned(judged)
+
     def draw(panel):
-        shown = np.flatnonzero(judged.is_scored)
-        usual = shown[~judged.is_alarm[shown]]
-        usual = usual[:: 1 + len(usual) // _MAX_DRAWN]
-        flagged = shown[judged.is_alarm[shown]]
-        flagged = flagged[np.argsort(-judged.errors[flagged], kind="stable")[:_MAX_DRAWN]]
         when = np.asarray(times)
-        for rows, color, label in ((usual, "#0072B2", "usual"), (flagged, "#D55E00", "alarm")):
+        for rows, color, label in (
+            (shown[~judged.is_alarm[shown]], BLUE, "usual"),
+            (shown[judged.is_alarm[shown]], VERMILION, "alarm"),
+        ):
             panel.plot(when[rows], judged.errors[rows], ".", color=color, label=label, ms=3)
         if judged.threshold is not None:
-            panel.axhline(judged.threshold, color="black", ls="--", label="threshold")
+            label = f"threshold {number(judged.threshold)}"
+            panel.axhline(judged.threshold, color="black", ls="--", label=label)
         if judged.errors[shown].min() > 0:
-            panel.set_yscale("log")
-        panel.set_ylabel(error_name(judged.estimator))
-        panel.legend()
-        panel.figure.autofmt_xdate()
+            set_log_scale(panel, "y")
+        _, xlabel = steps_and_label(times, len(judged.errors))
+        panel.set(xlabel=xlabel, ylabel=error_name(judged.estimator))
+        date_ticks(panel)
+        _legend_above(panel)
 
-    return _figure(draw, "Errors over time")
+    scored = np.flatnonzero(judged.is_scored)
+    note = ""
+    if len(shown) < len(scored):
+        note = _note(
+            f"{len(shown):,} of {len(scored):,} rows are drawn: one in {_step(scored)}, "
+            f"and the {_MAX_WORST} largest errors."
+        )
+    return _figure(draw, "Errors over time") + note
+
+
+def _thinned(judged):
+    """Return the rows to draw: where there are too many, every so many and the worst."""
+    scored = np.flatnonzero(judged.is_scored)
+    worst = scored[np.argsort(-judged.errors[scored], kind="stable")[:_MAX_WORST]]
+    return np.union1d(scored[:: _step(scored)], worst)
+
+
+def _step(rows):
+    return -(-len(rows) // _MAX_DRAWN)
+
+
+def _legend_above(panel):
+    """Explain lines and colors above all panels, where nothing is hidden."""
+    handles, labels = panel.get_legend_handles_labels()
+    panel.figure.legend(handles, labels, loc="outside upper right", ncols=len(labels))
 
 
 def _worst(judged):

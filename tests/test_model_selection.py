@@ -710,7 +710,11 @@ def test_plot(comparison):
     assert comparison.plot() is comparison
     ax = comparison.ax_
     assert ax.figure is comparison.figure_
-    assert ax.get_xlabel() == "roc_auc in each fold, mean and standard deviation"
+    assert ax.get_xlabel().splitlines() == [
+        "ROC AUC",
+        "each fold, mean and standard deviation",
+        "dotted: mean of forest",
+    ]
     assert ax.get_ylabel() == "detector"
     assert [label.get_text() for label in ax.get_yticklabels()] == ["pca", "copy", "forest"]
     points = comparison.points_.get_offsets()
@@ -722,7 +726,7 @@ def test_plot(comparison):
     half_lengths = [np.ptp(bar[:, 0]) / 2 for bar in bars.get_segments()]
     np.testing.assert_allclose(half_lengths, comparison.frame()["std_roc_auc"])
     assert ax.yaxis.get_inverted()
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["mean of forest"]
+    assert ax.lines[-1].get_label() == "mean of forest"
     baseline = ax.lines[-1].get_xdata()
     np.testing.assert_allclose(baseline, comparison.frame().loc["forest", "mean_roc_auc"])
 

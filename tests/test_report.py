@@ -104,6 +104,18 @@ def test_rows_with_times_are_drawn_over_time(fitted, table):
     assert "Errors over time" not in report(fitted, table[300:]).html
 
 
+def test_the_page_says_how_many_of_many_rows_are_drawn(fitted):
+    random = np.random.default_rng(0)
+    times = pd.date_range("2025-01-01", periods=4_100, freq="h")
+    rows = pd.DataFrame(random.normal(size=(4_100, 4)), columns=NAMES, index=times)
+    found = re.search(
+        r"([\d,]+) of 4,100 rows are drawn: one in 3, and the 100 largest errors",
+        report(fitted, rows).html,
+    )
+    assert 1_367 <= int(found[1].replace(",", "")) <= 1_467
+    assert "rows are drawn" not in report(fitted, rows[:2_000]).html
+
+
 def test_any_detector_has_a_report(table):
     forest = IsolationForest(n_estimators=10, random_state=0).fit(table[:300].to_numpy())
     page = report(forest, table[300:].to_numpy())

@@ -104,7 +104,7 @@ def test_names_of_errors(detector, scaled_detector, table):
     by_mse = ReconstructionOutlierDetector(PCA(1)).fit(table[0])
     assert error_name(by_mse) == "reconstruction error (mse)"
     forest = make_pipeline(MinMaxScaler(), IsolationForest(n_estimators=2)).fit(table[0])
-    assert error_name(forest) == "error (minus score_samples of IsolationForest)"
+    assert error_name(forest) == "error (minus the score of IsolationForest)"
 
 
 def test_an_error_without_a_name(table):

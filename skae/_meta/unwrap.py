@@ -10,7 +10,7 @@ def error_name(estimator):
     """Return the axis label for the errors (minus the scores) of a fitted detector."""
     _, detector = split_pipeline(estimator)
     if not hasattr(detector, "reconstruction_error"):
-        return f"error (minus score_samples of {type(detector).__name__})"
+        return f"error (minus the score of {type(detector).__name__})"
     measure = getattr(detector, "error_", getattr(detector, "error", None))
     if measure == "combined":
         return "combined error"

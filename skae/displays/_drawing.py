@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from skae._presentation import number
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -59,7 +61,7 @@ def draw_threshold(ax, threshold, remark=""):
     """Draw a threshold of the errors on the horizontal axis, unless it is None."""
     if threshold is None:
         return None
-    label = f"threshold {threshold:.4g}{remark}"
+    label = f"threshold {number(threshold)}{remark}"
     return ax.axvline(threshold, color=text_color(ax), linestyle="--", label=label)
 
 

@@ -6,10 +6,13 @@ import numpy as np
 
 from skae._presentation import TableRepr, human_name, number, with_spread
 from skae.displays._drawing import BLUE, figure_and_axes, text_color
+from skae.displays._words import axis_label, in_lines, n_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from pandas import DataFrame
+
+_INCHES_PER_LINE = 0.17
 
 
 class DetectorComparisonDisplay(TableRepr):
@@ -54,8 +57,8 @@ class DetectorComparisonDisplay(TableRepr):
     >>> X, y = make_heartbeats(200, anomaly_share=0.2, random_state=0)
     >>> detectors = [IsolationForest(n_estimators=20, random_state=0), OneClassSVM()]
     >>> display = compare_detectors(detectors, X, y, cv=3, scoring=["roc_auc", "f1"])
-    >>> display.plot(metric="f1").ax_.get_xlabel()
-    'f1 in each fold, mean and standard deviation'
+    >>> display.plot(metric="f1").ax_.get_xlabel().splitlines()
+    ['F1', 'each fold, mean and standard deviation']
     """
 
     def __init__(
@@ -91,7 +94,11 @@ class DetectorComparisonDisplay(TableRepr):
         if metric not in self.metrics:
             raise ValueError(f"metric={metric!r} was not measured: it is one of {self.metrics}.")
         self.figure_, self.ax_ = figure_and_axes(ax, type(self).__name__)
-        heights = np.arange(len(self.summary))
+        names = self._names()
+        if ax is None:
+            height = _INCHES_PER_LINE * (1 + n_lines(names)) * len(names)
+            self.figure_.set_size_inches(7.0, 1.2 + height)
+        heights = np.arange(len(names))
         height_of = dict(zip(self.summary.index, heights, strict=True))
         self.points_ = self.ax_.scatter(
             self.scores[metric], self.scores["detector"].map(height_of), color=BLUE, alpha=0.5
@@ -99,13 +106,13 @@ class DetectorComparisonDisplay(TableRepr):
         mean, spread = (self.summary[f"{what}_{metric}"] for what in ("mean", "std"))
         style = {"fmt": "|", "color": text_color(self.ax_), "markersize": 16, "capsize": 4}
         self.means_ = self.ax_.errorbar(mean, heights, xerr=spread, **{**style, **kwargs})
+        xlabel = f"{human_name(metric)}\neach fold, mean and standard deviation"
         if self.baseline is not None:
             style = {"color": text_color(self.ax_), "linestyle": ":", "zorder": 0}
             self.ax_.axvline(mean[self.baseline], label=f"mean of {self.baseline}", **style)
-            self.ax_.legend()
-        self.ax_.set(xlabel=f"{metric} in each fold, mean and standard deviation")
-        self.ax_.set(ylabel="detector")
-        self.ax_.set_yticks(heights, self._names())
+            xlabel += f"\ndotted: mean of {self.baseline}"
+        self.ax_.set(xlabel=axis_label(xlabel), ylabel="detector")
+        self.ax_.set_yticks(heights, names, parse_math=False)
         self.ax_.set_ylim(len(heights) - 0.5, -0.5)  # the best one on top
         return self
 
@@ -113,7 +120,8 @@ class DetectorComparisonDisplay(TableRepr):
         n_folds = self.scores["fold"].nunique()
         names = []
         for name, n_failed in self.summary["n_failed"].items():
-            names.append(f"{name}\n(failed in {n_failed} of {n_folds})" if n_failed else str(name))
+            failed = f"\n(failed in {n_failed} of {n_folds})" if n_failed else ""
+            names.append(in_lines(name) + failed)
         return names
 
     def frame(self) -> "DataFrame":

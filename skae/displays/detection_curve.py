@@ -24,6 +24,7 @@ from skae.displays._rows import (
     takes_log_axis,
     threshold_of,
 )
+from skae.displays._words import axis_label, set_log_scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -258,12 +259,12 @@ class DetectionCurveDisplay(TableRepr):
             self.lines_ += self.ax_.plot(self.thresholds, values, **line_style(style, kwargs))
         self.threshold_line_ = draw_threshold(self.ax_, self.threshold, self._remark())
         self.ax_.set(
-            xlabel=f"threshold of the {self.error_name}",
+            xlabel=axis_label(f"threshold of the {self.error_name}"),
             ylabel="precision and recall of outliers",
             ylim=(-0.03, 1.03),
         )
         if log_x:
-            self.ax_.set_xscale("log")
+            set_log_scale(self.ax_, "x")
         self.ax_.legend()
         return self
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skae._presentation import TableRepr
+from skae._presentation import TableRepr, number, percent
 from skae.displays._drawing import (
     BLUE,
     VERMILION,
@@ -16,11 +16,16 @@ from skae.displays._drawing import (
     import_pyplot,
     line_style,
 )
+from skae.displays._rows import has_long_tail
+from skae.displays._words import axis_label, column_name, in_lines, n_lines, set_log_scale
 from skae.inspection import DriftReport, drift_report
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from pandas import DataFrame
+
+_INCHES_PER_LINE = 0.16
+_NARROW = 40
 
 
 class DriftDisplay(TableRepr):
@@ -62,7 +67,7 @@ class DriftDisplay(TableRepr):
     >>> X_new[:, 3] += 1.0  # a sensor has moved
     >>> display = DriftDisplay.from_estimator(detector, X_new)
     >>> display.axes_[1].get_yticklabels()[0].get_text()
-    '3'
+    'feature 3'
     """
 
     def __init__(self, *, report: DriftReport):
@@ -178,7 +183,10 @@ class DriftDisplay(TableRepr):
             raise ValueError(f"top must be a whole number of features >= 1, got {top!r}.")
         plt = import_pyplot(type(self).__name__)
         if ax is None:
-            _, axes = plt.subplots(1, 2, figsize=(9.0, 3.5), squeeze=False, layout="constrained")
+            names = _names(self.report.columns[:top])
+            height = max(4.0, 1.0 + _INCHES_PER_LINE * (1 + n_lines(names)) * len(names))
+            size = (10.0, height)
+            _, axes = plt.subplots(1, 2, figsize=size, squeeze=False, layout="constrained")
         else:
             axes = given_axes(ax, (1, 2), type(self).__name__)
         self.axes_ = axes[0]
@@ -196,26 +204,35 @@ class DriftDisplay(TableRepr):
         ):
             errors = np.sort(errors[np.isfinite(errors)])
             share = np.arange(len(errors), 0, -1) / max(len(errors), 1)
-            style = {"color": color, "label": f"{name}: {rate:.1%} alarms", "drawstyle": "steps"}
+            style = {
+                "color": color,
+                "label": f"{name}: {percent(rate)} alarms",
+                "drawstyle": "steps",
+            }
             self.lines_ += panel.plot(errors, share, **line_style(style, kwargs))
         draw_threshold(panel, report.threshold)
-        # A logarithmic axis takes no errors that are negative, as those of some detectors are.
-        if min(errors.min(initial=1.0), report.reference_errors.min()) > 0:
-            panel.set_xscale("log")
-        panel.set_title(f"p = {report.p_value:.2g}, effect {report.effect:.2f}", fontsize="medium")
-        panel.set(xlabel=report.error_name, ylabel="share of rows with larger errors")
+        drawn = np.concatenate([line.get_xdata() for line in self.lines_])
+        if has_long_tail(drawn):
+            set_log_scale(panel, "x")
+        p_value = "p < 0.001" if report.p_value < 0.001 else f"p = {report.p_value:.2g}"
+        panel.set_title(f"{p_value}, effect {number(report.effect, 2)}", fontsize="medium")
+        xlabel = axis_label(report.error_name, _NARROW)
+        panel.set(xlabel=xlabel, ylabel="share of rows with larger errors")
         panel.legend()
 
     def _draw_columns(self, panel, columns):
         self.bars_ = None
-        panel.set_xlabel(f"moved, of the {self.report.error_name}")
         if columns.empty:
-            panel.set_title("this detector has no errors of features", fontsize="medium")
+            panel.set_axis_off()
+            panel.set_title("this detector has no errors of features", fontsize="medium", y=0.5)
             return
         positions = np.arange(len(columns))
         self.bars_ = panel.barh(positions, columns["moved"], color=VERMILION)
-        panel.set_yticks(positions, [str(name) for name in columns["feature"]])
+        panel.set_yticks(positions, _names(columns), fontsize="small", parse_math=False)
         panel.invert_yaxis()
+        label = f"new minus reference {self.report.error_name}, mean over rows"
+        xlabel = axis_label(label, _NARROW)
+        panel.set(xlabel=xlabel, ylabel="feature")
 
     def frame(self) -> "DataFrame":
         """Return the features as a table.
@@ -232,3 +249,7 @@ class DriftDisplay(TableRepr):
 
     def _repr_html_(self):
         return self.report._repr_html_()
+
+
+def _names(columns):
+    return [in_lines(column_name(name)) for name in columns["feature"]] if len(columns) else []

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skae._meta.unwrap import error_name as error_name_of
-from skae._presentation import TableRepr
+from skae._presentation import TableRepr, number
 from skae.displays._drawing import draw_threshold, figure_and_axes, import_pyplot
 from skae.displays._rows import (
     checked_labels,
@@ -20,6 +20,7 @@ from skae.displays._rows import (
     takes_log_axis,
     threshold_of,
 )
+from skae.displays._words import axis_label, set_log_scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -296,15 +297,17 @@ class ErrorDistributionDisplay(TableRepr):
 
     def _finish_axes(self, log_x, log_y, upper, kwargs):
         n_beyond = np.count_nonzero(self.errors > upper)
-        beyond = f"\n({n_beyond} larger than {upper:.4g}, in the last bin)" if n_beyond else ""
+        beyond = (
+            f"\n({n_beyond:,} larger than {number(upper)}, in the last bin)" if n_beyond else ""
+        )
         self.ax_.set(
-            xlabel=self.error_name + beyond,
+            xlabel=axis_label(self.error_name + beyond),
             ylabel="density" if kwargs.get("density") else "number of rows",
         )
         if log_x:
-            self.ax_.set_xscale("log")
+            set_log_scale(self.ax_, "x")
         if log_y:
-            self.ax_.set_yscale("log")
+            set_log_scale(self.ax_, "y")
         if self.is_inlier is not None or self.threshold is not None:
             self.ax_.legend()
 

@@ -1,17 +1,18 @@
 """Which features make up the errors of a few rows."""
 
 from collections.abc import Sequence
-from numbers import Real
+from math import nan
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skae._meta.sentences import is_missing
+from skae._meta.sentences import sentence
 from skae._meta.unwrap import error_name as error_name_of
-from skae._presentation import TableRepr
-from skae.displays._drawing import BLUE, given_axes, import_pyplot, text_color
+from skae._presentation import TableRepr, number
+from skae.displays._drawing import BLUE, given_axes, import_pyplot
 from skae.displays._rows import check_few_rows, checked_numbers
+from skae.displays._words import axis_label, column_name, in_lines, n_lines
 from skae.inspection import explain
 
 if TYPE_CHECKING:
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 _REQUIRED_COLUMNS = ["row", "feature", "contribution"]
-_INCHES_PER_BAR = 0.35
-_MAX_WRITTEN_OUT = 1e7  # beyond, a power of ten is easier to read
-_INCHES_PER_PANEL = 0.8
+_INCHES_PER_LINE = 0.16
+_INCHES_PER_PANEL = 0.7
+_NAME_WIDTH = 40
+_TITLE_WIDTH = 48
 
 
 class ExplanationDisplay(TableRepr):
@@ -65,8 +67,8 @@ class ExplanationDisplay(TableRepr):
     >>> row = X[:1].copy()
     >>> row[0, 70] += 3  # one wrong value
     >>> display = ExplanationDisplay.from_estimator(detector, row, top=3)
-    >>> display.axes_[0].get_yticklabels()[0].get_text().split(" = ")[0]
-    '70'
+    >>> display.axes_[0].get_yticklabels()[0].get_text().splitlines()
+    ['feature 70', 'is 3.73, expected 1.05']
     >>> display.frame().columns.to_list()
     ['row', 'feature', 'value', 'reconstruction', 'contribution', 'unusualness', 'text']
     """
@@ -152,8 +154,8 @@ class ExplanationDisplay(TableRepr):
         ----------
         explanation : pandas.DataFrame
             As :func:`skae.inspection.explain` returns it, or part of that: the columns "row",
-            "feature" and "contribution" are required, "value" and "reconstruction" are drawn if
-            present.
+            "feature" and "contribution" are required, "value" and "reconstruction" are written
+            beside the names if present.
         errors : array-like of shape (n_samples,), default=None
             The error of each row explained; shown in its title.
         error_name : str, default="error"
@@ -211,13 +213,22 @@ class ExplanationDisplay(TableRepr):
         self : ExplanationDisplay
         """
         rows = self._rows()
-        self.figure_, self.axes_ = self._figure_and_panels(ax, [len(row) for _, row in rows])
+        labels = [_labels(row) for _, row in rows]
+        self.figure_, self.axes_ = self._figure_and_panels(ax, labels)
         self.bars_ = []
         for i, (panel, (name, row)) in enumerate(zip(self.axes_, rows, strict=True)):
-            self.bars_.append(_draw_bars(panel, row, kwargs))
+            self.bars_.append(_draw_bars(panel, row, labels[i], kwargs))
             panel.set_title(self._title(i, name, row), loc="left", fontsize="medium")
-        self.axes_[-1].set_xlabel(f"contribution to the {self.error_name}")
+        self._share_scale()
+        self.figure_.align_ylabels(self.axes_)
+        self.axes_[-1].set_xlabel(axis_label(f"contribution to the {self.error_name}"))
         return self
+
+    def _share_scale(self):
+        """Give all panels the limits of the widest, on axes of the user too."""
+        limits = np.array([panel.get_xlim() for panel in self.axes_])
+        for panel in self.axes_:
+            panel.set_xlim(limits[:, 0].min(), limits[:, 1].max())
 
     def _rows(self):
         """Return name and features of each row, the largest contributions first."""
@@ -226,16 +237,20 @@ class ExplanationDisplay(TableRepr):
             for name, row in self.explanation.groupby("row", sort=False, dropna=False)
         ]
 
-    def _figure_and_panels(self, ax, n_bars):
+    def _figure_and_panels(self, ax, labels):
         caller = type(self).__name__
         plt = import_pyplot(caller)
         if ax is not None:
-            axes = given_axes(ax, (len(n_bars), 1), caller)
+            axes = given_axes(ax, (len(labels), 1), caller)
         else:
-            heights = [_INCHES_PER_PANEL + _INCHES_PER_BAR * n for n in n_bars]
+            heights = [
+                _INCHES_PER_PANEL + _INCHES_PER_LINE * (1 + n_lines(of_row)) * len(of_row)
+                for of_row in labels
+            ]
             _, axes = plt.subplots(
-                len(n_bars),
+                len(labels),
                 squeeze=False,
+                sharex=True,
                 figsize=(7.0, 0.5 + sum(heights)),
                 height_ratios=heights,
                 layout="constrained",
@@ -246,8 +261,11 @@ class ExplanationDisplay(TableRepr):
         if self.errors is None:
             return f"row {name}"
         error = self.errors[position]
-        title = f"row {name}: {self.error_name} {error:.3g}"
-        return f"{title}, {row['contribution'].sum() / error:.0%} of it shown" if error else title
+        title = f"row {name}: {self.error_name} {number(error)}"
+        if not error:
+            return title
+        shown = f"{100 * row['contribution'].sum() / error:.0f} % shown"
+        return f"{title}, {shown}" if len(title) < _TITLE_WIDTH else f"{title},\n{shown}"
 
     def frame(self) -> "DataFrame":
         """Return the explanation as a table.
@@ -261,30 +279,21 @@ class ExplanationDisplay(TableRepr):
         return self.explanation.copy()
 
 
-def _draw_bars(panel, row, kwargs):
+def _draw_bars(panel, row, labels, kwargs):
     positions = np.arange(len(row))
     bars = panel.barh(positions, row["contribution"], **{"color": BLUE} | kwargs)
-    panel.set_yticks(positions, _named(row["feature"], " = ", row.get("value")))
-    panel.invert_yaxis()
-    if "reconstruction" in row:
-        words = _named([""] * len(row), "reconstructed ", row["reconstruction"])
-        panel.bar_label(bars, words, padding=3, fontsize="small", color=text_color(panel))
-        panel.margins(x=0.55)  # for these words
+    panel.set_yticks(positions, labels, fontsize="small", parse_math=False)
+    panel.set(ylim=(len(row) - 0.5, -0.5), ylabel="feature")
     return bars
 
 
-def _named(names, between, values):
-    """Return names, followed by values if they are known."""
-    if values is None:
-        return [str(name) for name in names]
+def _labels(row):
+    """Return the name of each feature, and what it is and should be if that is known."""
+    names = [in_lines(column_name(name), _NAME_WIDTH) for name in row["feature"]]
+    if "value" not in row:
+        return names
+    expected = row.get("reconstruction", [None] * len(row))
     return [
-        str(name) if is_missing(value) else f"{name}{between}{_shown(value)}"
-        for name, value in zip(names, values, strict=True)
+        f"{name}\n{in_lines(sentence('', value, again, nan), _NAME_WIDTH)}"
+        for name, value, again in zip(names, row["value"], expected, strict=True)
     ]
-
-
-def _shown(value):
-    if not isinstance(value, Real):
-        return str(value)
-    number = float(value)
-    return f"{number:.0f}" if 1000 <= abs(number) < _MAX_WRITTEN_OUT else f"{number:.3g}"

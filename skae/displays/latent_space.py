@@ -13,7 +13,9 @@ from skae._meta.steps import transformed
 from skae._meta.unwrap import error_name as error_name_of
 from skae._presentation import TableRepr
 from skae._sklearn_compat import check_array
+from skae.displays._density import MANY_POINTS, draw_counts, draw_medians, draw_on_top
 from skae.displays._drawing import (
+    VERMILION,
     figure_and_axes,
     import_pyplot,
     scatter,
@@ -29,10 +31,14 @@ from skae.displays._rows import (
     has_long_tail,
     label_column,
 )
+from skae.displays._words import axis_label, set_log_scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from pandas import DataFrame
+
+_MAX_LARGEST = 200
+_MAX_OUTLIERS = 500
 
 
 class LatentSpaceDisplay(TableRepr):
@@ -60,9 +66,11 @@ class LatentSpaceDisplay(TableRepr):
     ----------
     points_ : list of matplotlib PathCollection
         The points that the last :meth:`plot` drew: those of all rows, or those of the inliers and
-        of the outliers.
+        of the outliers. Of more than 2,000 rows, those drawn above the cells.
+    cells_ : matplotlib PolyCollection or None
+        The cells, of more than 2,000 rows.
     colorbar_ : matplotlib Colorbar or None
-        The color bar, if the colors are errors.
+        The color bar, if the colors are errors or numbers of rows.
     ax_ : matplotlib Axes
         The axes with the points.
     figure_ : matplotlib Figure
@@ -227,7 +235,13 @@ class LatentSpaceDisplay(TableRepr):
         return display.plot(ax, **kwargs)
 
     def plot(self, ax: "Axes | None" = None, **kwargs: Any) -> Self:
-        """Draw a point for each row.
+        """Draw a point for each row, or cells where there are too many of them.
+
+        Points of more than 2,000 rows would hide each other. So the plane is divided into cells:
+        with labels, their color tells how many inliers are in each, and outliers are points above
+        them (at most 500); with errors, it is the median, and the largest errors, at most 200,
+        are points above them; otherwise it tells how many rows there are. Any style in `kwargs`
+        draws a point for each row all the same.
 
         Errors with a long tail are on a logarithmic scale. Pass a `norm` for another one. Colors
         of your own (`c`, `color` or `facecolor`) replace those for errors and classes.
@@ -245,16 +259,53 @@ class LatentSpaceDisplay(TableRepr):
         """
         self.figure_, self.ax_ = figure_and_axes(ax, type(self).__name__)
         points, names = self._points_and_axis_names()
-        self.colorbar_ = None
+        self.points_, self.cells_, self.colorbar_ = [], None, None
         user_style = scatter_style(kwargs)
         # A single code is drawn against the error, which then needs no color.
         is_color_unused = self.is_inlier is None and not sets_color(user_style)
-        if is_color_unused and self.errors is not None and self.codes.shape[1] > 1:
+        shows_errors = is_color_unused and self.errors is not None and self.codes.shape[1] > 1
+        if len(points) > MANY_POINTS and not user_style:
+            draw = self._draw_cells_of_errors if shows_errors else self._draw_cells_of_rows
+            draw(points)
+        elif shows_errors:
             self._draw_by_error(points, self.errors, user_style)
         else:
             self._draw_by_class(points, user_style)
-        self.ax_.set(xlabel=names[0], ylabel=names[1])
+        self.ax_.set(xlabel=axis_label(names[0]), ylabel=axis_label(names[1]))
         return self
+
+    def _draw_cells_of_errors(self, points):
+        errors: Any = self.errors
+        norm = "log" if has_long_tail(errors) else None
+        self.cells_ = draw_medians(self.ax_, points, errors, norm)
+        # A median hides the few large errors that matter most.
+        largest = np.argsort(errors, kind="stable")[-min(_MAX_LARGEST, len(errors) // 100) :]
+        style = {"c": errors[largest], "norm": self.cells_.norm, "cmap": self.cells_.cmap}
+        self.points_ = [draw_on_top(self.ax_, points[largest], style)]
+        self._draw_colorbar(
+            f"{self.error_name}\n(cells: median, points: the {len(largest)} largest)", extend="max"
+        )
+
+    def _draw_cells_of_rows(self, points):
+        label, rows, color = classes(self.is_inlier, len(points))[0]
+        yscale = "log" if self._has_log_errors() else "linear"
+        self.cells_ = draw_counts(self.ax_, points[rows], color, yscale=yscale)
+        self._draw_colorbar(f"number of {label} in a cell")
+        outliers = np.flatnonzero(~rows)
+        if len(outliers):
+            step = -(-len(outliers) // _MAX_OUTLIERS)
+            more = f" (one of {step} shown)" if step > 1 else ""
+            style = {"color": VERMILION, "label": f"outliers{more}"}
+            self.points_ = [draw_on_top(self.ax_, points[outliers[::step]], style)]
+            self.ax_.legend()
+        if yscale == "log":
+            set_log_scale(self.ax_, "y")
+
+    def _draw_colorbar(self, label, **style):
+        drawn = self.cells_ or self.points_[0]
+        self.colorbar_ = self.figure_.colorbar(drawn, ax=self.ax_, label=axis_label(label), **style)
+        if self.colorbar_.ax.get_yscale() == "log":
+            set_log_scale(self.colorbar_.ax, "y")
 
     def _draw_by_error(self, points, errors, user_style):
         # The largest errors, which are fewest, are drawn on top.
@@ -267,17 +318,20 @@ class LatentSpaceDisplay(TableRepr):
         norm = "log" if has_long_tail(errors) else None
         style = {"s": 16, "c": errors[order], "norm": norm, **edge}
         self.points_ = [scatter(self.ax_, points, order, style, user_style)]
-        self.colorbar_ = self.figure_.colorbar(self.points_[0], ax=self.ax_, label=self.error_name)
+        self._draw_colorbar(self.error_name)
 
     def _draw_by_class(self, points, user_style):
-        self.points_ = []
         for label, rows, color in classes(self.is_inlier, len(points)):
             style = {"s": 16, "alpha": 0.8, "color": color, "label": label}
             self.points_.append(scatter(self.ax_, points, rows, style, user_style))
         if self.is_inlier is not None:
             self.ax_.legend()
-        if self.codes.shape[1] == 1 and self.errors is not None and has_long_tail(self.errors):
-            self.ax_.set_yscale("log")
+        if self._has_log_errors():
+            set_log_scale(self.ax_, "y")
+
+    def _has_log_errors(self):
+        is_drawn = self.codes.shape[1] == 1 and self.errors is not None
+        return is_drawn and has_long_tail(self.errors)
 
     def _points_and_axis_names(self):
         n_codes = self.codes.shape[1]
@@ -295,7 +349,7 @@ class LatentSpaceDisplay(TableRepr):
             points = pca.fit_transform(self.codes)
         shares = np.nan_to_num(pca.explained_variance_ratio_)
         return points, [
-            f"principal component {i} of {n_codes} codes\n({share:.0%} of the variance)"
+            f"principal component {i} of {n_codes} codes\n({100 * share:.0f} % of the variance)"
             for i, share in enumerate(shares, start=1)
         ]
 

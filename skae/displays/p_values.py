@@ -12,6 +12,7 @@ from skae._meta.conformal import discoveries
 from skae._meta.delegation import inner_of
 from skae._meta.steps import transformed
 from skae._presentation import TableRepr
+from skae.displays._density import MANY_POINTS, spread_sample
 from skae.displays._drawing import (
     figure_and_axes,
     import_pyplot,
@@ -20,10 +21,13 @@ from skae.displays._drawing import (
     text_color,
 )
 from skae.displays._rows import checked_labels, checked_numbers, classes, label_column
+from skae.displays._words import set_log_scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from pandas import DataFrame
+
+_MAX_DRAWN = 200
 
 
 class PValueDisplay(TableRepr):
@@ -50,7 +54,7 @@ class PValueDisplay(TableRepr):
     ----------
     points_ : list of matplotlib PathCollection
         The p-values that the last :meth:`plot` drew: those of all rows, or those of the inliers
-        and of the outliers.
+        and of the outliers; of more than 2,000 rows, a sample of them.
     uniform_line_ : matplotlib Line2D
         The line that p-values of normal rows follow.
     alpha_line_ : matplotlib Line2D or None
@@ -221,6 +225,9 @@ class PValueDisplay(TableRepr):
     def plot(self, ax: "Axes | None" = None, *, log: bool | str = "auto", **kwargs: Any) -> Self:
         """Draw a point for each row, from the smallest p-value to the largest.
 
+        Points of more than 2,000 rows would hide each other: at most 200 are drawn then, at equal
+        distances along the horizontal axis. Any style in `kwargs` draws all the same.
+
         Parameters
         ----------
         ax : matplotlib Axes, default=None
@@ -239,18 +246,20 @@ class PValueDisplay(TableRepr):
         self.figure_, self.ax_ = figure_and_axes(ax, type(self).__name__)
         points, user_style = np.column_stack([self._ranks(), self.p_values]), scatter_style(kwargs)
         self.points_ = []
+        is_drawn = self._is_drawn(log) if not user_style else np.ones(len(points), dtype=bool)
         for label, rows, color in classes(self.is_inlier, len(points)):
+            rows = rows & is_drawn
             style = {"s": 12, "color": color, "label": label, "zorder": 3}
             self.points_.append(scatter(self.ax_, points, rows, style, user_style))
         self.uniform_line_ = self._draw_line(1.0, ":", "uniform (normal rows)")
         self.alpha_line_ = None
         if self.alpha is not None:
             n_discoveries = np.count_nonzero(self._is_discovery())
-            label = f"Benjamini-Hochberg at {self.alpha:g}\n({n_discoveries} rows flagged)"
+            label = f"Benjamini-Hochberg at {self.alpha:g}\n({n_discoveries:,} rows flagged)"
             self.alpha_line_ = self._draw_line(self.alpha, "--", label)
         self.ax_.set(xlabel="rank of the row, the smallest p-value first", ylabel="p-value")
         if log:
-            self.ax_.set(xscale="log", yscale="log")
+            set_log_scale(self.ax_, "x", "y")
         self.ax_.legend()
         return self
 
@@ -264,6 +273,14 @@ class PValueDisplay(TableRepr):
                 f"{n_zeros} of {len(self.p_values)} are: use log=False."
             )
         return bool(log)
+
+    def _is_drawn(self, log):
+        n_rows = len(self.p_values)
+        is_drawn = np.full(n_rows, n_rows <= MANY_POINTS)
+        if n_rows > MANY_POINTS:
+            order = np.argsort(self.p_values, kind="stable")
+            is_drawn[spread_sample(order, _MAX_DRAWN, log=log)] = True
+        return is_drawn
 
     def _ranks(self):
         ranks = np.empty(len(self.p_values), dtype=np.int64)

@@ -14,16 +14,18 @@ from skae._meta.delegation import split_pipeline
 from skae._meta.source_columns import names_behind
 from skae._meta.steps import original_units, transformed
 from skae._meta.unwrap import error_name
-from skae._presentation import TableRepr
+from skae._presentation import TableRepr, number
 from skae._sklearn_compat import check_array, column_or_1d
 from skae.displays._drawing import given_axes, import_pyplot
 from skae.displays._rows import check_few_rows
 from skae.displays._signal_panels import draw_legend, draw_shaded, draw_side_by_side, signal_panels
+from skae.displays._words import axis_label, in_lines, whole_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from pandas import DataFrame
 
+_MAX_NAMED = 6
 _TRANSFORMED_VALUE = "transformed value"
 
 
@@ -301,6 +303,7 @@ class ReconstructionDisplay(TableRepr):
         self : ReconstructionDisplay
         """
         x, xlabel = self._positions(sample_rate)
+        value_name = axis_label(self.value_name)
         figure, axes = self._figure_and_panels(ax, n_columns=3 if residual else 1)
         draw = draw_side_by_side if residual else draw_shaded
         nearest = [None] * len(self.X) if self.X_nearest is None else self.X_nearest
@@ -308,9 +311,13 @@ class ReconstructionDisplay(TableRepr):
             axes, self._titles(), self.X, self.X_reconstructed, nearest, strict=True
         ):
             draw(panels, x, row, reconstruction, known, title)
-            panels[0].set_ylabel(self.value_name)
+            for panel in panels[::2]:  # the one in between has the scale of the first
+                panel.set_ylabel(value_name)
         for panel in axes[-1]:
             panel.set_xlabel(xlabel)
+        if sample_rate is None:
+            for panel in axes.flat:
+                self._name_features(panel)
         if not residual:
             draw_legend(axes[0, 0], beside_panels=ax is None)
         self.figure_, self.axes_ = figure, axes if residual else axes[:, 0]
@@ -332,16 +339,26 @@ class ReconstructionDisplay(TableRepr):
             if self.is_inlier is not None:
                 facts.append("inlier" if self.is_inlier[position] else "outlier")
             if self.errors is not None:
-                facts.append(f"{self.error_name} {self.errors[position]:.3g}")
+                facts.append(f"{self.error_name} {number(self.errors[position])}")
             yield f"row {name}: {', '.join(facts)}" if facts else f"row {name}"
 
     def _positions(self, sample_rate: float | None):
         positions = np.arange(self.X.shape[1])
         if sample_rate is None:
-            return positions, "feature index"
+            return positions, "feature" if self._has_few_names() else "feature index"
         if not (isinstance(sample_rate, Real) and sample_rate > 0):
             raise ValueError(f"sample_rate must be None or a number > 0, got {sample_rate!r}.")
         return positions / sample_rate, "time (s)"
+
+    def _has_few_names(self):
+        return self.feature_names is not None and len(self.feature_names) <= _MAX_NAMED
+
+    def _name_features(self, panel):
+        if self._has_few_names():
+            names = [in_lines(name, 60 // len(self.feature_names)) for name in self.feature_names]
+            panel.set_xticks(range(len(names)), names, fontsize="small", parse_math=False)
+        else:  # half a feature is none
+            panel.xaxis.set_major_locator(whole_numbers())
 
     def frame(self) -> "DataFrame":
         """Return the rows and their reconstructions as a table.

@@ -10,10 +10,12 @@ from sklearn.utils.validation import check_is_fitted
 from skae._event_metrics import runs
 from skae._meta.delegation import of_rows, scores_steps, split_pipeline
 from skae._meta.series import series_of
-from skae._presentation import TableRepr
+from skae._presentation import TableRepr, number
 from skae._sklearn_compat import check_array
 from skae.displays._drawing import BLUE, GREEN, VERMILION, given_axes, import_pyplot, text_color
 from skae.displays._rows import checked_labels, checked_threshold
+from skae.displays._time_axis import date_ticks, steps_and_label
+from skae.displays._words import column_name, in_lines, n_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
 # More channels share one panel, one above the other.
 _MAX_PANELS = 6
 _INCHES_PER_PANEL = 1.4
+_INCHES_PER_LINE = 0.12
+_MAX_NAMED = 30
+_PANEL_WIDTH = 20  # in characters, as the next
+_STACKED_WIDTH = 32
 
 
 class SeriesDisplay(TableRepr):
@@ -268,9 +274,14 @@ class SeriesDisplay(TableRepr):
         n_channels = self.values.shape[1]
         n_panels = 1 + (n_channels if n_channels <= _MAX_PANELS else 1)
         if ax is None:
-            size = (9.0, 1.0 + _INCHES_PER_PANEL * n_panels)
+            heights = self._inches(n_panels)
             self.figure_, axes = plt.subplots(
-                n_panels, squeeze=False, sharex=True, figsize=size, layout="constrained"
+                n_panels,
+                squeeze=False,
+                sharex=True,
+                figsize=(9.0, 1.2 + sum(heights)),
+                height_ratios=heights,
+                layout="constrained",
             )
         else:
             axes = given_axes(ax, (n_panels, 1), type(self).__name__)
@@ -279,19 +290,43 @@ class SeriesDisplay(TableRepr):
         self._draw_channels(self.axes_[:-1], {"color": BLUE, "linewidth": 0.8} | kwargs)
         self._draw_errors(self.axes_[-1])
         self.spans_ = [self._draw_spans(panel) for panel in self.axes_]
-        self.axes_[-1].set_xlabel("step" if self.times is None else "time")
-        self.axes_[-1].legend(loc="upper right", fontsize="small")
+        self.axes_[-1].set_xlabel(steps_and_label(self.times, len(self.values))[1])
+        date_ticks(self.axes_[-1])
+        self.figure_.align_ylabels(self.axes_)
+        self._draw_legend(is_own=ax is None)
         return self
 
+    def _inches(self, n_panels):
+        """Return the height of each panel: that of many channels has room for their names."""
+        n_channels = self.values.shape[1]
+        heights = [_INCHES_PER_PANEL] * n_panels
+        if n_channels > _MAX_PANELS:
+            per_name = _INCHES_PER_LINE * (1 + n_lines(self._shown_names(_STACKED_WIDTH)))
+            heights[0] = 0.3 + per_name * min(n_channels, _MAX_NAMED)
+        return heights
+
+    def _draw_legend(self, *, is_own):
+        panel = self.axes_[-1]
+        if is_own:  # above the panels, where it hides nothing
+            handles, labels = panel.get_legend_handles_labels()
+            self.figure_.legend(handles, labels, loc="outside upper right", ncols=len(labels))
+        else:
+            panel.legend(loc="upper right", fontsize="small")
+
     def _draw_channels(self, panels, style):
-        values, names = self.values, self._names()
+        values = self.values
         if values.shape[1] > len(panels):
             values = _stacked(values)
-            panels[0].set_yticks(np.arange(values.shape[1]), names, fontsize="small")
+            names = self._shown_names(_STACKED_WIDTH)
+            step = -(-len(names) // _MAX_NAMED)
+            text = {"fontsize": "small", "parse_math": False}
+            panels[0].set_yticks(np.arange(len(names))[::step], names[::step], **text)
+            panels[0].set_ylim(-0.7, len(names) - 0.3)
+            panels[0].set_ylabel("channels, each scaled to one height")
             panels = [panels[0]] * values.shape[1]
         else:
-            for panel, name in zip(panels, names, strict=True):
-                panel.set_ylabel(name if self.channel_names is not None else f"channel {name}")
+            for panel, name in zip(panels, self._shown_names(_PANEL_WIDTH), strict=True):
+                panel.set_ylabel(name, fontsize="small" if "\n" in name else None, parse_math=False)
         x = self._x()
         self.lines_ = [
             panel.plot(x, self._with_gaps(channel), **style)[0]
@@ -304,7 +339,7 @@ class SeriesDisplay(TableRepr):
         (self.error_line_,) = panel.plot(self._x(), self._with_gaps(finite), **style)
         self.threshold_line_ = None
         if self.threshold is not None:
-            label = f"threshold {self.threshold:.4g}"
+            label = f"threshold {number(self.threshold)}"
             self.threshold_line_ = panel.axhline(
                 self.threshold, color=text_color(panel), linestyle="--", label=label
             )
@@ -323,16 +358,12 @@ class SeriesDisplay(TableRepr):
     def _labeled_spans(self, flags, label):
         """Yield the ends of each run of steps, and a label for the first one."""
         x = self._steps()
-        for number, (start, stop) in enumerate(runs(flags, self.breaks)):
+        for position, (start, stop) in enumerate(runs(flags, self.breaks)):
             is_last = stop == len(x) or stop in set(self.breaks)
-            yield (x[start], x[stop - 1] if is_last else x[stop]), None if number else label
+            yield (x[start], x[stop - 1] if is_last else x[stop]), None if position else label
 
     def _steps(self):
-        """Return where steps are on the horizontal axis."""
-        if self.times is None:
-            return np.arange(len(self.values))
-        times = self.times.to_timestamp() if hasattr(self.times, "to_timestamp") else self.times
-        return np.asarray(times)
+        return steps_and_label(self.times, len(self.values))[0]
 
     def _x(self):
         x = self._steps()
@@ -346,6 +377,9 @@ class SeriesDisplay(TableRepr):
         if self.channel_names is None:
             return [str(channel) for channel in range(self.values.shape[1])]
         return list(self.channel_names)
+
+    def _shown_names(self, width):
+        return [in_lines(column_name(name, "channel"), width) for name in self._names()]
 
     def frame(self) -> "DataFrame":
         """Return the numbers of the picture.

@@ -6,8 +6,9 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skae._meta.delegation import split_pipeline
-from skae._presentation import TableRepr
+from skae._presentation import TableRepr, human_name
 from skae.displays._drawing import BLUE, VERMILION, figure_and_axes, import_pyplot, line_style
+from skae.displays._words import set_log_scale, whole_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -224,14 +225,12 @@ class TrainingHistoryDisplay(TableRepr):
         return self
 
     def _finish_axes(self, quantity, log_y):
-        from matplotlib.ticker import MaxNLocator
-
         named_loss = quantity == "loss" and self.loss_name is not None
-        ylabel = f"loss ({self.loss_name})" if named_loss else quantity
+        ylabel = f"loss ({self.loss_name})" if named_loss else human_name(quantity)
         self.ax_.set(xlabel="epoch", ylabel=ylabel)
-        self.ax_.xaxis.set_major_locator(MaxNLocator(integer=True))
+        self.ax_.xaxis.set_major_locator(whole_numbers())
         if log_y:
-            self.ax_.set_yscale("log")
+            set_log_scale(self.ax_, "y")
         self.ax_.legend()
 
     def _quantities(self):

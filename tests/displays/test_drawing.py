@@ -92,8 +92,7 @@ def test_lines_and_words_stand_out_from_a_dark_background():
     from matplotlib.colors import to_rgba
 
     with plt.style.context("dark_background"):
-        *_, errors, _, _, detection, explanation, p_values = draw_all()
+        *_, errors, _, _, detection, _, p_values = draw_all()
     white = to_rgba("white")
     lines = errors.threshold_line_, detection.threshold_line_, p_values.alpha_line_
     assert {to_rgba(line.get_color()) for line in lines} == {white}
-    assert to_rgba(explanation.axes_[0].texts[0].get_color()) == white

@@ -8,6 +8,7 @@ from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
 
 from skae import ReconstructionOutlierDetector
+from skae._presentation import percent
 from skae.displays import DriftDisplay
 from skae.inspection import drift_report
 
@@ -25,13 +26,13 @@ def test_draws_the_report(detector):
     report = drift_report(detector, MOVED)
     errors, columns = display.axes_
     assert [line.get_label() for line in display.lines_] == [
-        f"reference: {report.reference_alarm_rate:.1%} alarms",
-        f"new: {report.alarm_rate:.1%} alarms",
+        f"reference: {percent(report.reference_alarm_rate)} alarms",
+        f"new: {percent(report.alarm_rate)} alarms",
     ]
     np.testing.assert_array_equal(display.lines_[1].get_xdata(), np.sort(report.errors))
     assert errors.get_xlabel() == "reconstruction error (mse)"
     assert [text.get_text() for text in columns.get_yticklabels()] == [
-        str(name) for name in report.columns["feature"][:2]
+        f"feature {name}" for name in report.columns["feature"][:2]
     ]
     widths = [bar.get_width() for bar in display.bars_]
     np.testing.assert_array_equal(widths, report.columns["moved"][:2])

@@ -45,7 +45,7 @@ def test_histograms_of_a_detector(scaled_detector, heartbeats):
     np.testing.assert_array_equal(heights(outliers), np.histogram(errors, bins)[0])
     threshold = -scaled_detector.offset_
     np.testing.assert_allclose(display.threshold_line_.get_xdata(), threshold, rtol=1e-12)
-    assert legend_of(display) == ["inliers", "outliers", f"threshold {threshold:.4g}"]
+    assert legend_of(display) == ["inliers", "outliers", f"threshold {threshold:.3g}"]
     assert display.ax_.get_xlabel() == "combined error"
     assert display.ax_.get_ylabel() == "number of rows"
     assert display.figure_ is display.ax_.figure
@@ -71,7 +71,7 @@ def test_detectors_of_scikit_learn(estimator, heartbeats):
     above = display.frame()["above_threshold"].to_numpy(dtype=bool)
     np.testing.assert_array_equal(above, estimator.predict(X) == -1)
     assert display.frame()["label"].isna().all()
-    assert "minus score_samples" in display.ax_.get_xlabel()
+    assert "minus the score of" in display.ax_.get_xlabel()
 
 
 class NoThreshold(IsolationForest):

@@ -33,10 +33,6 @@ def names_on(panel):
     return [label.get_text() for label in panel.get_yticklabels()]
 
 
-def words_on(panel):
-    return [text.get_text() for text in panel.texts]
-
-
 def titles(display):
     return [panel.get_title(loc="left") for panel in display.axes_]
 
@@ -60,14 +56,14 @@ def test_bars_are_the_explanation(fitted):
     for i, panel in enumerate(display.axes_):
         row = explanation.iloc[3 * i : 3 * i + 3]
         np.testing.assert_array_equal(widths(display.bars_[i]), row["contribution"])
+        facts = zip(row["feature"], row["text"], strict=True)
         assert names_on(panel) == [
-            f"{feature} = {value:.3g}"
-            for feature, value in zip(row["feature"], row["value"], strict=True)
+            f"{feature}\n{text.removeprefix(feature).split(':')[0].strip()}"
+            for feature, text in facts
         ]
-        assert words_on(panel) == [f"reconstructed {again:.3g}" for again in row["reconstruction"]]
         share = row["contribution"].sum() / errors[i]
         assert titles(display)[i] == (
-            f"row beat{i}: reconstruction error (mse) {errors[i]:.3g}, {share:.0%} of it shown"
+            f"row beat{i}: reconstruction error (mse) {errors[i]:.3g}, {100 * share:.0f} % shown"
         )
     assert display.axes_[0].get_xlabel() == ""
     assert display.axes_[1].get_xlabel() == "contribution to the reconstruction error (mse)"
@@ -78,7 +74,7 @@ def test_contributions_of_all_features_are_the_error(fitted):
     estimator, X = fitted
     display = ExplanationDisplay.from_estimator(estimator, X.iloc[:1], top=None)
     assert len(display.bars_[0]) == 140
-    assert titles(display)[0].endswith("100% of it shown")
+    assert titles(display)[0].endswith("100 % shown")
 
 
 def test_reference_rows_set_what_is_unusual(fitted):
@@ -94,10 +90,9 @@ def test_the_largest_is_on_top_whatever_the_order():
     for panel, bars in zip(display.axes_, display.bars_, strict=True):
         on_screen = [panel.transData.transform((0, bar.get_y()))[1] for bar in bars]
         assert on_screen == sorted(on_screen, reverse=True)
-    assert names_on(display.axes_[0]) == ["height = 1.7", "age = 40"]
-    # What is not known is not written.
-    assert words_on(display.axes_[0]) == ["", "reconstructed 30"]
-    assert names_on(display.axes_[1]) == ["age"]
+    # What is expected is not written if it is not known.
+    assert names_on(display.axes_[0]) == ["height\nis 1.70", "age\nis 40, expected 30"]
+    assert names_on(display.axes_[1]) == ["age\nis missing, expected 50"]
     pd.testing.assert_frame_equal(display.frame(), TABLE)
 
 
@@ -105,9 +100,17 @@ def test_contributions_are_enough():
     bare = TABLE[["row", "feature", "contribution"]]
     display = ExplanationDisplay.from_explanation(bare, errors=[0.8, 0.0], error_name="cost (€)")
     assert names_on(display.axes_[0]) == ["height", "age"]
-    assert words_on(display.axes_[0]) == []
-    assert titles(display) == ["row b: cost (€) 0.8, 50% of it shown", "row a: cost (€) 0"]
+    assert titles(display) == ["row b: cost (€) 0.8, 50 % shown", "row a: cost (€) 0"]
     assert display.axes_[1].get_xlabel() == "contribution to the cost (€)"
+
+
+def test_panels_share_a_scale():
+    _, axes = plt.subplots(2)
+    for ax in (None, axes):
+        display = ExplanationDisplay.from_explanation(TABLE, ax=ax)
+        limits = [panel.get_xlim() for panel in display.axes_]
+        assert limits[0] == limits[1]
+        assert limits[0][1] > 0.3
 
 
 def test_names_of_several_levels():

@@ -82,7 +82,10 @@ def test_through_meta_estimator_and_pipeline(scaled_detector, heartbeats, with_l
         zip(axis_names(display), pca.explained_variance_ratio_, strict=True), start=1
     ):
         n_codes = codes.shape[1]
-        assert name == f"principal component {i} of {n_codes} codes\n({share:.0%} of the variance)"
+        assert (
+            name
+            == f"principal component {i} of {n_codes} codes\n({100 * share:.0f} % of the variance)"
+        )
 
 
 def test_one_code_is_drawn_against_the_error():
@@ -114,7 +117,7 @@ def test_long_tails_take_a_logarithm():
 
 def test_dead_codes_have_no_variance():
     display = LatentSpaceDisplay.from_predictions(np.zeros((5, 3)))
-    assert axis_names(display)[0].endswith("(0% of the variance)")
+    assert axis_names(display)[0].endswith("(0 % of the variance)")
     np.testing.assert_array_equal(display.points_[0].get_offsets(), np.zeros((5, 2)))
 
 

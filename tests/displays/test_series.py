@@ -111,6 +111,37 @@ def test_other_indexes(index):
     assert display.frame().index.equals(table.index)
 
 
+@pytest.mark.parametrize(
+    ("step", "label", "last"),
+    [
+        ("1ms", "time (ms)", 599),
+        ("8ms", "time (s)", 599 * 0.008),
+        ("1s", "time (min)", 599 / 60),
+        ("1min", "time (h)", 599 / 60),
+        ("1h", "time (days)", 599 / 24),
+    ],
+)
+def test_a_duration_has_a_unit(step, label, last):
+    index = pd.timedelta_range(0, periods=600, freq=step)
+    display = SeriesDisplay.from_predictions(TABLE.set_index(index), np.zeros(600))
+    assert display.axes_[-1].get_xlabel() == label
+    assert display.lines_[0].get_xdata()[-1] == pytest.approx(last)
+
+
+def test_the_horizontal_axis_has_the_name_of_the_index():
+    table = TABLE.rename_axis(index="local time")
+    display = SeriesDisplay.from_predictions(table, np.zeros(600))
+    assert display.axes_[-1].get_xlabel() == "local time"
+    assert SeriesDisplay.from_predictions(WAVES, np.zeros(600)).axes_[-1].get_xlabel() == "step"
+
+
+def test_the_legend_hides_no_data_of_our_own_figure():
+    display = SeriesDisplay.from_predictions(TABLE, np.zeros(600), threshold=1.0)
+    display.figure_.canvas.draw()
+    (legend,) = display.figure_.legends
+    assert legend.get_window_extent().y0 >= display.axes_[0].get_window_extent().y1
+
+
 class TestBadInput:
     def test_detectors_of_rows(self):
         forest = IsolationForest(n_estimators=2).fit(WAVES)
