@@ -138,8 +138,8 @@ class QuantileReservoir(StreamingThreshold):
        Software 11(1).
     .. [2] Aggarwal (2006). On biased reservoir sampling in the presence of stream evolution. VLDB
        2006.
-    .. [3] Kaplan and Meier (1958). Nonparametric estimation from incomplete observations. Journal of
-       the American Statistical Association 53.
+    .. [3] Kaplan and Meier (1958). Nonparametric estimation from incomplete observations. Journal
+       of the American Statistical Association 53.
 
     Examples
     --------

@@ -1,5 +1,6 @@
 """The cache of compiled functions: what is traced again, and what never leaks."""
 
+import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -240,3 +241,17 @@ def test_many_fits_over_alternating_shapes_hold_memory_flat():
         detector(latent_dim=1 + number % 4, epochs=1).fit(X).predict(X)
     # Keras' own fit keeps about 4.6 MB each time: 1,800 MB.
     assert resident_megabytes() < before + 40
+
+
+def test_graphs_of_cleared_functions_are_freed():
+    def n_graphs():
+        gc.collect()
+        return sum("FuncGraph" in str(type(held).__name__) for held in gc.get_objects())
+
+    counts = []
+    for _ in range(3):
+        skae.clear_cache()
+        counts.append(n_graphs())
+        # Gradients of our own are in TensorFlow's registry, and with them a bare graph.
+        detector(activation="relu", loss="mse").fit(X)
+    assert counts[2] == counts[1]

@@ -140,8 +140,8 @@ class TestQuantileReservoir:
         threshold.update([1.0, 0.5, 0.8, 0.4, 0.9])
         assert threshold.threshold_ == 0.8
         threshold.update([0.7, *[3.0] * 8], learn_flagged=False)
-        # Known are 0.4, 0.5, 0.7, 0.8, 0.9 and 1. Two are only known to be above 0.8, two above 0.9,
-        # four above 1, which is exceeded by 11/15 * 8/9 * 5/6 of all.
+        # Known are 0.4, 0.5, 0.7, 0.8, 0.9 and 1. Two are only known to be above 0.8, two above
+        # 0.9, four above 1, which is exceeded by 11/15 * 8/9 * 5/6 of all.
         survival, mean_excess = 11 / 15 * 8 / 9 * 5 / 6, (0.3 + 0.6 + 1.5) / 3
         assert threshold.threshold_ == pytest.approx(1 + mean_excess * np.log(survival / 0.5))
 

@@ -9,6 +9,7 @@ is shared.
 """
 
 import threading
+import weakref
 from collections import OrderedDict
 from contextlib import contextmanager
 
@@ -107,7 +108,28 @@ def compiled(function, *signature):
     import tensorflow as tf
 
     specs = [tf.TensorSpec(shape, dtype) for shape, dtype in signature]
-    return tf.function(function, autograph=False).get_concrete_function(*specs)
+    traced = tf.function(function, autograph=False).get_concrete_function(*specs)
+    weakref.finalize(traced, _take_apart, traced.graph).atexit = False
+    return traced
+
+
+def _take_apart(graph):
+    """Free a graph that is no longer used, and those of the loops and branches in it.
+
+    TensorFlow leaves that to whoever asks for a concrete function, and Python's garbage collector
+    does not see the cycles: each graph of a training would keep some megabytes for good.
+    """
+    from tensorflow.python.framework.func_graph import dismantle_func_graph
+
+    if getattr(graph, "_function_captures", None) is None:  # done, as another one holds it too
+        return
+    for function in list(graph._functions.values()):
+        inner = getattr(function, "_cached_graph", None)
+        if inner is not None:
+            _take_apart(inner)
+    dismantle_func_graph(graph)
+    graph.inputs, graph.outputs, graph.structured_outputs = [], [], None
+    graph._function_captures = None
 
 
 def as_operation(function, config=None):
@@ -123,12 +145,20 @@ def as_operation(function, config=None):
         How its graph is optimized; as the process has it if None.
     """
     import tensorflow as tf
+    from tensorflow.python.eager import context, execute
 
-    captured, dtype = function.captured_inputs, function.structured_outputs.dtype
+    captured = function.captured_inputs
     config_proto = b"" if config is None else config.SerializeToString()
-    return lambda *tensors: tf.raw_ops.StatefulPartitionedCall(
-        args=[*tensors, *captured], Tout=[dtype], f=function, config_proto=config_proto
-    )[0]
+    attributes = ("executor_type", "", "config_proto", config_proto)
+
+    # By its own name, and not by the public operation that calls any function: TensorFlow keeps
+    # what it has compiled for that when the function is gone.
+    def operation(*arguments):
+        tensors = [tf.convert_to_tensor(argument) for argument in arguments]
+        inputs = [*tensors, *captured]
+        return execute.execute(function.name, 1, inputs, attributes, context.context())[0]
+
+    return operation
 
 
 def for_small_layers():
