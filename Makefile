@@ -12,7 +12,7 @@ TENSORFLOW := ^([IWE]0000 |WARNING: All log messages before absl|To enable the f
 quietly = @echo '$(1)'; log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
 	$(1) 2>"$$log" || { cat "$$log" >&2; exit 1; }; grep -vE '$(TENSORFLOW)' "$$log" >&2; true
 
-.PHONY: demo test coverage slow portable lint types wheel oldest prerelease clients scale docs clean
+.PHONY: demo test coverage slow portable lint types wheel oldest prerelease clients scale docs pages clean
 
 demo: .venv/installed ## find the abnormal heartbeats, beside IsolationForest
 	$(call quietly,$(BIN)/python examples/01_find_abnormal_heartbeats.py)
@@ -79,6 +79,14 @@ docs: .venv/installed-docs ## build the documentation, its examples run, into do
 	$(BIN)/python -m pip install --quiet --editable ".[docs]"
 	touch $@
 
+pages: docs .venv-pages/installed ## is anything cut off on the built pages or in a report? Needs Chromium
+	.venv-pages/bin/python .ci/check_pages.py docs/_build/html
+
+.venv-pages/installed: pyproject.toml
+	$(PYTHON) -m venv .venv-pages
+	.venv-pages/bin/python -m pip install --quiet --editable ".[pages]"
+	touch $@
+
 oldest: ## the conformance run on the oldest declared versions
 	test -e .venv-oldest/installed || { $(PYTHON) -m venv .venv-oldest \
 		&& .venv-oldest/bin/python -m pip install --quiet --editable ".[test]" --constraint tests/oldest.txt \
@@ -114,4 +122,4 @@ prerelease: ## the conformance and training tests on the newest versions that fi
 	.venv-prerelease/bin/python -m pytest -n 2 tests/conformance tests/test_training.py tests/test_autoencoder.py
 
 clean:
-	rm -rf .venv .venv-wheel .venv-oldest .venv-prerelease .venv-clients .venv-scale .coverage dist figures docs/_build docs/_gallery docs/_typed docs/auto_examples docs/generated
+	rm -rf .venv .venv-wheel .venv-oldest .venv-prerelease .venv-clients .venv-scale .venv-pages .coverage dist figures docs/_build docs/_gallery docs/_typed docs/auto_examples docs/generated

@@ -1,18 +1,21 @@
 """How Sphinx builds the documentation: `make docs`."""
 
 import os
-import re
 import shutil
+import sys
+import tomllib
 import warnings
 from pathlib import Path
 
 # Before anything imports TensorFlow or matplotlib, here or in an example.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "agg")
+os.environ.setdefault("COLUMNS", "100")  # how wide pandas prints a table
 
 import skae
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "_ext"))
 
 project = "skae"
 author = "The skae developers"
@@ -20,12 +23,17 @@ copyright = author  # the name that Sphinx looks for
 release = skae.__version__
 version = ".".join(release.split(".")[:2])
 
+urls = tomllib.loads((HERE.parent / "pyproject.toml").read_text())["project"]["urls"]
+
 extensions = [
+    "formulas",
     "myst_parser",  # for the Markdown files that pages include
     "numpydoc",
+    "outputs",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
+    "reference",
+    "sphinx.ext.viewcode",
     "sphinx_gallery.gen_gallery",
 ]
 templates_path = ["_templates"]
@@ -36,14 +44,22 @@ suppress_warnings = [
     "myst.header",  # an included file starts with its second-level headings
 ]
 
+outputs_exclude = ["auto_examples/", "benchmarks", "changelog", "contributing", "generated/"]
 autosummary_generate = True
-numpydoc_show_class_members = False  # the template of a class lists them
+numpydoc_show_class_members = False  # the template of a class lists them, in groups
 autodoc_typehints = "none"
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"skae {release}"
 html_show_sourcelink = False
+html_math_renderer = "formulas"
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
+html_js_files = ["wrap_names.js"]
+html_search_scorer = str(HERE / "_static" / "scorer.js")
+toc_object_entries_show_parents = "hide"
 html_theme_options = {
+    "github_url": urls["Repository"],
     "show_toc_level": 2,
     "navigation_with_keys": False,
     "show_prev_next": True,
@@ -96,19 +112,3 @@ sphinx_gallery_conf = {
 
 # Keras 3.15 turns its variables into arrays in a way that NumPy 2 deprecates.
 warnings.filterwarnings("ignore", message="__array__ implementation doesn't accept a copy keyword")
-
-
-def _mend(app, what, name, obj, options, lines):
-    """Make words of what Sphinx would take for references and cannot resolve.
-
-    In methods inherited from scikit-learn, references into its guide; in the type of an attribute,
-    the name of another that ends in an underscore, such as (n_features_in_,).
-    """
-    text = re.sub(r":(?:ref|term):`([^<`]+?)(?:\s*<[^`]*>)?`", r"\1", "\n".join(lines))
-    text = re.sub(r"(?<=[(,])( ?)(\w+_)(?=[,)])", r"\1`\2`", text)
-    lines[:] = text.split("\n")
-
-
-def setup(app):
-    """Connect what this file adds to Sphinx."""
-    app.connect("autodoc-process-docstring", _mend)

@@ -52,7 +52,7 @@ network = make_pipeline(MinMaxScaler(), AutoencoderOutlierDetector(epochs=40, ra
 network.fit(X_train)
 report = threshold_report(network, X_choose, y_choose, X_train=X_train)
 columns = ["threshold", "alarms", "precision", "recall", "fpr", "fpr_high", "ratio"]
-print(report[columns].round(4).to_string(na_rep="-"))
+print(report[columns].round(4).to_string(na_rep="-", line_width=100))
 
 # %%
 # "fpr" is the share of normal beats that are flagged, "fpr_high" the upper end of its 95 %

@@ -33,7 +33,7 @@ from skae.thresholds import FalsePositiveRate
 # ---------
 # In 2 % of the rows one column has the value of another row; 3 % of the cells are missing.
 table, y, broken = make_sensor_table(20_000, random_state=0)
-print(table.head().to_string())
+print(table.head(4).T.to_string())
 gaps = table.isna().any(axis=1)
 print(f"\n{np.mean(y == -1):.0%} of the rows are broken, {gaps.mean():.0%} have gaps.")
 numbers = table.select_dtypes("number")
