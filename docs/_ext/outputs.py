@@ -24,6 +24,7 @@ from docutils import nodes
 from sphinx.errors import ExtensionError
 
 # Addresses and temporary folders differ from build to build, and say nothing.
+_DPI = 150
 _PASSING = re.compile(rf" at 0x[0-9a-f]+>|{re.escape(tempfile.gettempdir())}")
 _OF_TABLE = re.compile(r"\S  +\S")
 _WIDTH = 100  # characters
@@ -93,7 +94,7 @@ def _figures():
     figures = []
     for number in plt.get_fignums():
         png = io.BytesIO()
-        plt.figure(number).savefig(png, format="png", dpi=150, bbox_inches="tight")
+        plt.figure(number).savefig(png, format="png", dpi=_DPI, bbox_inches="tight")
         figures.append((_description(plt.figure(number)), png.getvalue()))
     plt.close("all")
     return figures
@@ -144,7 +145,8 @@ def _node(kind, what, path, srcdir):
         return nodes.raw("", f'<div class="output-html">{what}</div>', format="html")
     description, png = what
     Path(path).write_bytes(png)
-    return nodes.image(uri=f"/{os.path.relpath(path, srcdir)}", alt=description)
+    width = 96 * int.from_bytes(png[16:20], "big") // _DPI  # as large as its inches
+    return nodes.image(uri=f"/{os.path.relpath(path, srcdir)}", alt=description, width=f"{width}px")
 
 
 def setup(app):
