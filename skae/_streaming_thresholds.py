@@ -128,9 +128,10 @@ class QuantileReservoir(StreamingThreshold):
     -----
     With `learn_flagged=False`, the sample holds for a flagged error that it was above the threshold
     of its time. The quantile is that of the product-limit estimator for such censored values [3]_,
-    with an exponential tail beyond the largest known error. So the rate is kept on a stationary
-    stream. Where more than twice the rate is flagged, the threshold stays as it is: after a change,
-    everything may be flagged until it is told to learn.
+    with an exponential tail beyond the largest known error. So the rate is kept, and comes back
+    after a change to errors not far above the threshold. Where more than twice the rate is beyond
+    the largest known error, the threshold stays as it is until it is told to learn: a fault with
+    large errors is flagged as long as it lasts.
 
     References
     ----------
