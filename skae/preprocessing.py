@@ -24,8 +24,12 @@ from skae._sklearn_compat import (
     check_array,
     validate_data,
 )
+from skae._warnings import warn
 
 __all__ = ["ColumnGroupScaler", "GlobalMinMaxScaler"]
+
+# Enough to tell new rows that are all later from a few outliers.
+_MIN_ROWS_BEYOND = 20
 
 
 def _is_invertible(scaler):
@@ -84,6 +88,9 @@ class ColumnGroupScaler(DocumentationLinkMixin, TransformerMixin, BaseEstimator)
     Missing values are left out of means and variances. skae's networks take them, and leave them
     out of the error; as a category of its own, or told by an indicator, a missing value is as rare
     as an outlier, and taken for one. Sparse columns become dense.
+
+    Where more than half of 20 or more new rows have a date, or a text turned into numbers, beyond
+    all that was seen in `fit`, `transform` warns: the date alone may make them outliers.
 
     Examples
     --------
@@ -147,6 +154,7 @@ class ColumnGroupScaler(DocumentationLinkMixin, TransformerMixin, BaseEstimator)
         is_traced = self.keep_missing and transformers
         self._gaps_of = depends & (depends.sum(axis=0) == 1) if is_traced else None
         encoded = self._with_gaps(_as_numbers(encoded), X)
+        self._ranges = _ranges_of_words(X, encoded, depends) if transformers else []
         groups = depends.T
         if not isinstance(self.groups, str):
             groups = _checked_groups(self.groups, encoded.shape[1])
@@ -170,8 +178,11 @@ class ColumnGroupScaler(DocumentationLinkMixin, TransformerMixin, BaseEstimator)
         check_is_fitted(self)
         X = self._checked(X, reset=False)
         *transformers, scaler = self.steps_
-        encoded = _as_numbers(transformed(transformers, X))
-        return scaler.transform(self._with_gaps(encoded, X))
+        encoded = self._with_gaps(_as_numbers(transformed(transformers, X)), X)
+        for name, columns, lowest, highest in self._ranges:
+            values = encoded[:, columns]
+            _warn_of_unseen(name, ((values < lowest) | (values > highest)).any(axis=1))
+        return scaler.transform(encoded)
 
     @available_if(_is_invertible)
     def inverse_transform(self, X: ArrayLike) -> np.ndarray:
@@ -252,6 +263,34 @@ def _fitted(transformer, X, y):
 def _as_numbers(encoded):
     encoded = encoded.toarray() if issparse(encoded) else as_table(encoded)
     return check_array(encoded, dtype=[np.float64, np.float32], ensure_all_finite="allow-nan")
+
+
+def _ranges_of_words(X, encoded, depends):
+    """Return what was made of each column that holds no numbers: name, columns, least and largest.
+
+    Columns of zeros and ones, as of categories, are left out.
+    """
+    if not hasattr(X, "dtypes"):
+        return []
+    from pandas.api.types import is_numeric_dtype
+
+    lowest, highest = np.fmin.reduce(encoded), np.fmax.reduce(encoded)
+    is_own = (depends.sum(axis=0) == 1) & ((lowest < 0) | (highest > 1))
+    found = []
+    for name, dtype, is_made in zip(X.columns, X.dtypes, depends & is_own, strict=True):
+        columns = np.flatnonzero(is_made)
+        if len(columns) and not is_numeric_dtype(dtype):
+            found.append((name, columns, lowest[columns], highest[columns]))
+    return found
+
+
+def _warn_of_unseen(name, is_beyond):
+    if len(is_beyond) >= _MIN_ROWS_BEYOND and np.mean(is_beyond) > 0.5:
+        warn(
+            f"In {np.mean(is_beyond):.0%} of the rows, {name!r} is beyond all that was seen in "
+            "fit, as a later date is: that alone may make them outliers. Of a date, encode what "
+            "comes again, such as the hour and the weekday, not the year, the day or the seconds."
+        )
 
 
 def _checked_groups(groups, n_columns):

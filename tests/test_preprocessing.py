@@ -391,3 +391,52 @@ def test_before_a_detector(mixed):
     scores = pipeline.fit(mixed).score_samples(mixed)
     assert scores.shape == (200,)
     assert np.isfinite(scores).all()
+
+
+class TestDatesBeyondThoseSeen:
+    """Of rows later than all training rows the date alone makes outliers."""
+
+    TABLE = pd.DataFrame(
+        {
+            "when": pd.date_range("2026-01-01", periods=90, freq="D"),
+            "site": ["Oslo", "Bern", "Rome"] * 30,
+            "load": np.linspace(0, 1, 90),
+        }
+    )
+
+    @pytest.fixture(params=[False, True], ids=["dates", "text"])
+    def table(self, request):
+        return (
+            self.TABLE.assign(when=self.TABLE["when"].astype(str)) if request.param else self.TABLE
+        )
+
+    def scaler(self, table, of_dates):
+        encoder = make_column_transformer(
+            (OneHotEncoder(), ["site"]),
+            (FunctionTransformer(of_dates), ["when"]),
+            remainder="passthrough",
+        )
+        return ColumnGroupScaler(encoder).fit(table)
+
+    def days(self, frame):
+        return (pd.to_datetime(frame["when"]) - pd.Timestamp("2026-01-01")).dt.days.to_frame()
+
+    def weekdays(self, frame):
+        return pd.to_datetime(frame["when"]).dt.day_of_week.to_frame()
+
+    def later(self, table, days=100):
+        later = pd.to_datetime(table["when"]) + pd.Timedelta(days=days)
+        return table.assign(when=later if table["when"].dtype != object else later.astype(str))
+
+    def test_warns(self, table):
+        scaler = self.scaler(table, self.days)
+        with pytest.warns(UserWarning, match="In 100% of the rows, 'when' is beyond all"):
+            scaler.transform(self.later(table))
+
+    def test_is_silent_of_what_comes_again_of_few_rows_and_of_numbers(self, table):
+        scaler = self.scaler(table, self.days)
+        scaler.transform(table)
+        scaler.transform(self.later(table)[:19])
+        scaler.transform(self.later(table, days=40))  # less than half of them are later
+        scaler.transform(table.assign(load=9.0))
+        self.scaler(table, self.weekdays).transform(self.later(table))
