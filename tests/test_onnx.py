@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import skl2onnx
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.compose import ColumnTransformer
+from sklearn.compose import ColumnTransformer, make_column_transformer
 from sklearn.decomposition import PCA, KernelPCA
 from sklearn.ensemble import IsolationForest
 from sklearn.exceptions import NotFittedError
@@ -19,7 +19,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 
 from skae import (
     AutoencoderEnsembleOutlierDetector,
@@ -35,7 +35,7 @@ from skae.onnx import to_onnx
 from skae.onnx._activations import ACTIVATIONS
 from skae.onnx._graph import Graph
 from skae.onnx._steps import same_shape
-from skae.preprocessing import GlobalMinMaxScaler
+from skae.preprocessing import ColumnGroupScaler, GlobalMinMaxScaler
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -268,6 +268,15 @@ def own_error(X, reconstruction):
 def test_what_cannot_be_converted_is_named(make, named):
     with pytest.raises(TypeError, match=named):
         to_onnx(make().fit(X), X[:1])
+
+
+@pytest.mark.parametrize("around", [lambda scaled: scaled, FitOnInliers])
+def test_columns_with_text_are_refused_by_the_name_of_the_scaler(around):
+    table = pd.DataFrame(X[:, :2], columns=["a", "b"]).assign(site=["Oslo", "Bern"] * (len(X) // 2))
+    encoder = make_column_transformer((OneHotEncoder(), ["site"]), remainder="passthrough")
+    detector = around(make_pipeline(ColumnGroupScaler(encoder), pca())).fit(table, np.ones(len(X)))
+    with pytest.raises(TypeError, match="ColumnGroupScaler cannot be converted to ONNX"):
+        to_onnx(detector, table[:1])
 
 
 def test_another_meta_estimator_is_named():

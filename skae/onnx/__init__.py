@@ -20,6 +20,7 @@ except ImportError as error:
     ) from error
 
 from skae.onnx._parsing import opened, register
+from skae.onnx._refusals import check_steps
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -78,7 +79,8 @@ def to_onnx(
         If the estimator is not fitted.
     TypeError
         If the detector has a network of your own, or an error or activations that are functions,
-        or its model has no linear `inverse_transform`.
+        or its model has no linear `inverse_transform`; or if a pipeline has a
+        :class:`skae.preprocessing.ColumnGroupScaler`.
     ValueError
         If X has no row, or `target_opset` is too old.
 
@@ -112,6 +114,7 @@ def to_onnx(
     """
     estimator = opened(estimator)
     check_is_fitted(estimator)
+    check_steps(estimator)
     if not hasattr(X, "columns"):
         X = np.asarray(X)
         if X.ndim != 2 or not len(X):

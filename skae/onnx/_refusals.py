@@ -5,6 +5,27 @@ from skae._engines.keras.loading import is_keras_model
 from skae._engines.numpy import can_compute
 from skae._network.network import Network
 from skae.onnx._errors import can_measure
+from skae.preprocessing import ColumnGroupScaler
+
+
+def check_steps(estimator):
+    """Refuse a pipeline, or what is around one, with a scaler that has no nodes.
+
+    Raises
+    ------
+    TypeError
+        If there is a `ColumnGroupScaler` in it.
+    """
+    if isinstance(estimator, ColumnGroupScaler):
+        raise TypeError(
+            "ColumnGroupScaler cannot be converted to ONNX: convert the detector behind it, and "
+            "encode and scale rows in Python, or serve the pickled pipeline, which needs no "
+            "TensorFlow."
+        )
+    for _, step in getattr(estimator, "steps", ()):
+        check_steps(step)
+    if hasattr(estimator, "estimator_"):
+        check_steps(estimator.estimator_)
 
 
 def check_convertible(detector):

@@ -85,6 +85,7 @@ def test_null_is_a_missing_cell(ask, detector):
 BAD = {
     '{"rows": [[1, 2, 3, 4], [1, 2, 3]]}': "row 1 has 3 values, but the detector takes 4.",
     '{"rows": [[null, null, null, null]]}': "row 0 has no value at all.",
+    '{"rows": [[NaN, NaN, NaN, NaN]]}': "row 0 has no value at all.",
     '{"rows": []}': "Found array with 0 sample(s)",
     '{"rows": [[1, 2, 3, 1e300]]}': "too large",
     '{"rows": [[1, 2, 3, "much"]]}': "Input should be a valid number",

@@ -2,10 +2,12 @@ import os
 
 import joblib
 import numpy as np
+import pandas as pd
 from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel
 
 detector = joblib.load(os.environ["DETECTOR"])
+names = getattr(detector, "feature_names_in_", None)  # of one that was fitted on a frame
 app = FastAPI()
 
 
@@ -25,9 +27,11 @@ def judge(given: Rows):  # not async: rows are judged in threads, beside each ot
         if len(row) != expected:
             problem = f"row {position} has {len(row)} values, but the detector takes {expected}."
             raise HTTPException(422, problem)
-        if all(value is None for value in row):
-            raise HTTPException(422, f"row {position} has no value at all.")
     X = np.array(given.rows, dtype=np.float64).reshape(-1, expected)
+    for position in np.flatnonzero(np.isnan(X).all(axis=1)):
+        raise HTTPException(422, f"row {position} has no value at all.")
+    if names is not None:
+        X = pd.DataFrame(X, columns=names)
     try:
         decision = detector.decision_function(X)
     except ValueError as error:  # no rows, infinity, a missing cell where none may be
