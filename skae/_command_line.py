@@ -62,6 +62,7 @@ def main(argv=None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         with _warnings_in_a_line():
+            _check_output(arguments)
             arguments.run(arguments)
             sys.stdout.flush()
     except BrokenPipeError:  # such as of `head`, which has read enough
@@ -131,7 +132,6 @@ def _count(text):
 
 
 def _fit(arguments):
-    _check_folder(arguments.output)
     table = read_table(arguments.data)
     is_normal = _is_normal(table, arguments.label)
     table = _without(table, [*arguments.drop, *_label_column(arguments.label)])
@@ -169,8 +169,6 @@ def _counted(kinds):
 
 
 def _score(arguments):
-    if arguments.output is not None:
-        _check_folder(arguments.output)
     detector, rows, _ = _model_and_tables(arguments)
     scores, labels = scores_and_labels(detector, rows)
     if arguments.top is not None:
@@ -192,7 +190,6 @@ def _print_worst(detector, rows, scores, labels, n_worst):
 
 
 def _report(arguments):
-    _check_folder(arguments.output)
     detector, rows, table = _model_and_tables(arguments)
     is_normal = _is_normal(table, arguments.label)
     y = None if is_normal is None else np.where(is_normal, 1, -1)
@@ -254,10 +251,16 @@ def _check_columns(table, names):
             raise ValueError(f"there is no column {name}, only {', '.join(table)}.")
 
 
-def _check_folder(path):
-    """Raise before any work is lost."""
-    if path.is_dir() or not path.parent.is_dir():
-        raise ValueError(f"{path} cannot be written: it is a folder, or lies in none.")
+def _check_output(arguments):
+    """Raise before any work or any input is lost."""
+    output = arguments.output
+    if output is None:
+        return
+    if output.is_dir() or not output.parent.is_dir():
+        raise ValueError(f"{output} cannot be written: it is a folder, or lies in none.")
+    for source in (arguments.data, getattr(arguments, "model", arguments.data)):
+        if output.exists() and source.exists() and output.samefile(source):
+            raise ValueError(f"{output} would overwrite the input {source}: name another file.")
 
 
 def _model_bytes(detector):

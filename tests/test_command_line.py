@@ -229,6 +229,26 @@ class TestBadInput:
         line = refused(capsys, "fit", "old.csv", "-o", "nowhere/model.joblib")
         assert "cannot be written" in line
 
+    @pytest.mark.parametrize("way", ["name", "path", "symlink_to", "hardlink_to"])
+    @pytest.mark.parametrize(
+        ("verb", "inputs", "target"),
+        [
+            ("fit", ["old.csv"], "old.csv"),
+            ("score", ["new.csv", *MODEL], "new.csv"),
+            ("score", ["new.csv", *MODEL], "model.joblib"),
+            ("report", ["new.csv", *MODEL], "new.csv"),
+            ("report", ["new.csv", *MODEL], "model.joblib"),
+        ],
+    )
+    def test_output_over_an_input(self, capsys, tmp_path, verb, inputs, target, way):
+        before = Path(target).read_bytes()
+        output = {"name": Path(target), "path": Path.cwd() / target}.get(way, tmp_path / "other")
+        if way.endswith("link_to"):
+            getattr(output, way)(Path(target).absolute())
+        line = refused(capsys, verb, *inputs, "-o", str(output))
+        assert line.endswith(f"would overwrite the input {target}: name another file.")
+        assert Path(target).read_bytes() == before
+
     def test_dropped_column(self, capsys):
         assert "no column x, only" in refused(capsys, "fit", "old.csv", *self.OUT, "--drop", "x")
 
