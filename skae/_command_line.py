@@ -18,7 +18,14 @@ from sklearn.pipeline import make_pipeline
 from skae import AutoencoderOutlierDetector, FitOnInliers, __version__
 from skae._engines.keras.loading import load_keras
 from skae._meta.unwrap import scores_and_labels
-from skae._table_files import fitted_kinds, kinds_of_columns, prepared, read_table, table_scaler
+from skae._table_files import (
+    columns_like_identifiers,
+    fitted_kinds,
+    kinds_of_columns,
+    prepared,
+    read_table,
+    table_scaler,
+)
 from skae.inspection import explain
 from skae.report import report
 from skae.thresholds import FalsePositiveRate
@@ -28,6 +35,9 @@ from skae.thresholds import FalsePositiveRate
 _MARK = b"\nskae model 1 "
 _N_MARK = len(_MARK) + 64
 _BAD_INPUT = 2
+# From so many rows on, most of them being suspicious is no matter of chance.
+_MIN_ROWS_FOR_REMARK = 20
+_MAX_EXPLAINED = 200
 
 _EXAMPLES = """\
 examples:
@@ -100,6 +110,13 @@ def _parser():
     fit.add_argument("--label", metavar="COLUMN=VALUE", help="learn from rows with this value only")
     fit.add_argument("--rate", type=_rate, help="share of new normal rows to flag (0.05)")
     fit.add_argument("--drop", action="append", default=[], metavar="COLUMN", help="leave it out")
+    fit.add_argument(
+        "--keep",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="learn from it, though its values look like names or numbers of the rows",
+    )
     fit.set_defaults(run=_fit)
 
     score = verbs.add_parser("score", help="score and label each row of a table", **style)
@@ -135,9 +152,16 @@ def _fit(arguments):
     table = read_table(arguments.data)
     is_normal = _is_normal(table, arguments.label)
     table = _without(table, [*arguments.drop, *_label_column(arguments.label)])
-    kinds, left_out = kinds_of_columns(table)
+    _check_columns(table, arguments.keep)
+    kinds, left_out = kinds_of_columns(table, arguments.keep)
     for name, reason in left_out.items():
         _say(f"the column {name} is left out: {reason}.")
+    for name in columns_like_identifiers(table, kinds):
+        if name not in arguments.keep:
+            _say(
+                f"the column {name} is another whole number in every row: if it identifies them, "
+                f"--drop {name} leaves it out; --keep {name} keeps this remark away."
+            )
     if not kinds:
         raise ValueError(f"{arguments.data} has no column to learn from.")
     detector = _detector(kinds, arguments.rate)
@@ -171,6 +195,7 @@ def _counted(kinds):
 def _score(arguments):
     detector, rows, _ = _model_and_tables(arguments)
     scores, labels = scores_and_labels(detector, rows)
+    _say_if_most_are_suspicious(detector, rows[labels == -1], len(rows))
     if arguments.top is not None:
         _print_worst(detector, rows, scores, labels, arguments.top)
     if arguments.output is not None or arguments.top is None:
@@ -178,6 +203,17 @@ def _score(arguments):
 
         table = pd.DataFrame({"score": scores, "label": labels})
         table.to_csv(arguments.output or sys.stdout, index=False)
+
+
+def _say_if_most_are_suspicious(detector, suspicious, n_rows):
+    if n_rows < _MIN_ROWS_FOR_REMARK or len(suspicious) <= n_rows / 2:
+        return
+    sample = suspicious.iloc[:: 1 + len(suspicious) // _MAX_EXPLAINED]
+    column = explain(detector, sample, top=1)["feature"].mode()[0]
+    _say(
+        f"{len(suspicious)} of {n_rows} rows are unlike all that the model has learned from, most "
+        f"often by the column {column}: see whether it means the same in both files."
+    )
 
 
 def _print_worst(detector, rows, scores, labels, n_worst):

@@ -19,6 +19,8 @@ _MAX_CATEGORIES = 30
 # A text column in which a larger share of the values are different identifies rows.
 _MAX_DISTINCT_SHARE = 0.5
 _MIN_ROWS_OF_IDENTIFIER = 20
+# Numbers that rise by one and the same step in a larger share of the rows count them.
+_MIN_SHARE_OF_STEP = 0.9
 
 
 def read_table(path, text=()) -> "DataFrame":
@@ -61,8 +63,15 @@ def read_table(path, text=()) -> "DataFrame":
     return table.rename(columns=str)
 
 
-def kinds_of_columns(table):
+def kinds_of_columns(table, kept=()):
     """Tell what each column holds: "numbers", "text" or "dates", or why it is left out.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As read.
+    kept : iterable of str, default=()
+        Columns that are not left out, though their values look like names or numbers of rows.
 
     Returns
     -------
@@ -75,11 +84,13 @@ def kinds_of_columns(table):
     for name, column in table.items():
         if column.isna().all():
             left_out[name] = "it has no values"
+        elif name not in kept and _is_number(column) and _counts_rows(column):
+            left_out[name] = f"it looks like a number of the row (--keep {name} keeps it)"
         elif _is_number(column):
             kinds[name] = "numbers"
         elif _is_date(column):
             kinds[name] = "dates"
-        elif _is_identifier(column):
+        elif name not in kept and _is_identifier(column):
             left_out[name] = "its text is another one in most rows"
         else:
             kinds[name] = "text"
@@ -90,6 +101,26 @@ def _is_number(column):
     from pandas.api import types
 
     return types.is_numeric_dtype(column) and not types.is_bool_dtype(column)
+
+
+def columns_like_identifiers(table, kinds):
+    """Return the columns of numbers that are whole and all different."""
+    numbers = [name for name in kinds if kinds[name] == "numbers"]
+    return [name for name in numbers if _has_different_whole_numbers(table[name])]
+
+
+def _has_different_whole_numbers(column):
+    values = column.dropna()
+    is_long = len(values) >= _MIN_ROWS_OF_IDENTIFIER
+    return is_long and values.is_unique and bool((values % 1 == 0).all())
+
+
+def _counts_rows(column):
+    if not _has_different_whole_numbers(column):
+        return False
+    steps = np.diff(column.dropna().to_numpy(dtype=np.float64))
+    is_one_way = (steps > 0).all() or (steps < 0).all()
+    return bool(is_one_way and np.mean(steps == np.median(steps)) >= _MIN_SHARE_OF_STEP)
 
 
 def _is_date(column):

@@ -73,6 +73,73 @@ def test_fit_says_what_it_did(capsys):
     assert "about 5 % of new normal rows" in said.out
 
 
+class TestNumbersThatIdentifyRows:
+    """A detector would find each new row abnormal by them."""
+
+    N_ROWS = 60
+    LEFT_OUT = "skae: the column id is left out: it looks like a number of the row"
+    REMARK = "skae: the column id is another whole number in every row"
+
+    def said(self, capsys, ids, *argv):
+        random = np.random.RandomState(0)
+        values = np.asarray(ids)
+        table = pd.DataFrame({"a": random.normal(size=self.N_ROWS), "id": values})
+        table.to_csv("ids.csv", index=False)
+        capsys.readouterr()
+        assert main(["fit", "ids.csv", "-o", "ids.joblib", *argv]) == 0
+        err = capsys.readouterr().err
+        (line,) = [line for line in err.splitlines() if " column id " in line] or [""]
+        return line, list(joblib.load("ids.joblib").feature_names_in_)
+
+    @pytest.mark.parametrize("ids", ["counted", "falling", "tens", "few gaps", "a gap"])
+    def test_a_count_of_the_rows_is_left_out(self, capsys, ids):
+        ids = {
+            "counted": np.arange(200_000, 200_000 + self.N_ROWS),
+            "falling": -np.arange(self.N_ROWS),
+            "tens": 10 * np.arange(self.N_ROWS),
+            "few gaps": np.arange(self.N_ROWS) + np.arange(self.N_ROWS) // 20,
+            "a gap": np.where(np.arange(self.N_ROWS) == 7, np.nan, np.arange(self.N_ROWS)),
+        }[ids]
+        line, columns = self.said(capsys, ids)
+        assert line.startswith(self.LEFT_OUT)
+        assert columns == ["a"]
+
+    def test_others_are_remarked(self, capsys):
+        ids = np.random.RandomState(0).permutation(1000)[: self.N_ROWS]
+        for order in (ids, np.sort(ids)):
+            line, columns = self.said(capsys, order)
+            assert line.startswith(self.REMARK)
+            assert "--drop id" in line
+            assert columns == ["a", "id"]
+
+    def test_kept(self, capsys):
+        line, columns = self.said(capsys, np.arange(self.N_ROWS), "--keep", "id")
+        assert line == ""
+        assert columns == ["a", "id"]
+
+    @pytest.mark.parametrize("ids", ["repeated", "fractions"])
+    def test_measurements_are_not_meant(self, capsys, ids):
+        ids = {
+            "repeated": np.arange(self.N_ROWS) // 2,
+            "fractions": np.arange(self.N_ROWS) + 0.5,
+        }[ids]
+        line, columns = self.said(capsys, ids)
+        assert line == ""
+        assert columns == ["a", "id"]
+
+
+def test_most_rows_being_suspicious_is_remarked(capsys):
+    table = pd.read_csv("new.csv")
+    table["power_kW"] += 1000
+    table.to_csv("moved.csv", index=False)
+    assert main(["score", "moved.csv", "-m", "model.joblib"]) == 0
+    remark = r"rows are unlike all that the model has learned from, most often by the column "
+    assert re.search(rf"skae: \d+ of 100 {remark}power_kW: see", capsys.readouterr().err)
+    table.head(10).to_csv("moved.csv", index=False)
+    assert main(["score", "moved.csv", "-m", "model.joblib"]) == 0
+    assert "unlike" not in capsys.readouterr().err
+
+
 def test_python_loads_the_model_too():
     detector = joblib.load("model.joblib")
     assert "state" not in detector.feature_names_in_
@@ -248,6 +315,9 @@ class TestBadInput:
         line = refused(capsys, verb, *inputs, "-o", str(output))
         assert line.endswith(f"would overwrite the input {target}: name another file.")
         assert Path(target).read_bytes() == before
+
+    def test_kept_column(self, capsys):
+        assert "no column x, only" in refused(capsys, "fit", "old.csv", *self.OUT, "--keep", "x")
 
     def test_dropped_column(self, capsys):
         assert "no column x, only" in refused(capsys, "fit", "old.csv", *self.OUT, "--drop", "x")
