@@ -13,11 +13,12 @@ from typing import Any
 
 import joblib
 import numpy as np
+from scipy.stats import beta
 from sklearn.pipeline import make_pipeline
 
 from skae import AutoencoderOutlierDetector, FitOnInliers, __version__
 from skae._engines.keras.loading import load_keras
-from skae._meta.unwrap import scores_and_labels
+from skae._meta.unwrap import kept_errors, scores_and_labels
 from skae._table_files import (
     columns_like_identifiers,
     fitted_kinds,
@@ -164,6 +165,9 @@ def _fit(arguments):
             )
     if not kinds:
         raise ValueError(f"{arguments.data} has no column to learn from.")
+    rate = 0.05 if arguments.rate is None else arguments.rate
+    n_rows = len(table) if is_normal is None else int(is_normal.sum())
+    _say_if_too_few(n_rows, rate)
     detector = _detector(kinds, arguments.rate)
     y = None
     if is_normal is not None:
@@ -172,12 +176,42 @@ def _fit(arguments):
     with redirect_stdout(sys.stderr):  # the progress
         detector.fit(prepared(table, kinds), y)
     arguments.output.write_bytes(_model_bytes(detector))
-    n_rows = len(table) if is_normal is None else is_normal.sum()
-    rate = 0.05 if arguments.rate is None else arguments.rate
+    rows = "new rows like these" if is_normal is None else "new normal rows"
+    # More than 4,096 errors are kept in part; at least as many as the rate needs, or half of the
+    # rows, set the threshold.
+    n_errors = max(len(kept_errors(detector)), min(_n_needed(rate), n_rows // 2))
+    average, low, high = (f"{100 * share:.2g}" for share in shares_flagged(rate, n_errors))
     print(
-        f"{arguments.output}: learned from {n_rows} of {len(table)} rows, "
-        f"{_counted(kinds)}; flags about {100 * rate:.3g} % of new normal rows."
+        f"{arguments.output}: learned from {n_rows} of {len(table)} rows, {_counted(kinds)}; flags "
+        f"at most {average} % of {rows} on average ({low} to {high} % by 9 models in 10)."
     )
+
+
+def _n_needed(rate):
+    return FalsePositiveRate(rate, confidence=None).min_errors
+
+
+def _say_if_too_few(n_rows, rate):
+    n_needed = 2 * _n_needed(rate)  # at most half of the rows set the threshold
+    if n_rows < n_needed:
+        _say(
+            f"a rate of {rate:g} takes {n_needed} rows; with {n_rows} the threshold is the largest "
+            "error, and more rows than that are flagged."
+        )
+
+
+def shares_flagged(rate, n_errors):
+    """Return the largest share of new rows flagged on average, and limits for 90 % of samples.
+
+    The share above the k-th largest of n errors has a beta distribution, whatever that of the
+    errors, if those of new rows are alike. The threshold lies between that error and the next
+    larger one.
+    """
+    k = max(int(round(rate * (n_errors + 1), 6)), 1)
+    larger = max(k - 1, 1)
+    low = beta.ppf(0.05, larger, n_errors + 1 - larger)
+    high = beta.ppf(0.95, k, n_errors + 1 - k)
+    return max(rate, 1 / (n_errors + 1)), low, high
 
 
 def _detector(kinds, rate):

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skae._command_line import main
+from skae._command_line import main, shares_flagged
 from skae.datasets import make_sensor_table
+from skae.thresholds import FalsePositiveRate
 
 ROOT = Path(__file__).parents[1]
 
@@ -70,7 +71,27 @@ def test_fit_says_what_it_did(capsys):
     said = capsys.readouterr()
     n_normal = (pd.read_csv("old.csv")["state"] == "ok").sum()
     assert f"learned from {n_normal} of 400 rows, 11 columns (2 of text, 9 of numbers)" in said.out
-    assert "about 5 % of new normal rows" in said.out
+    assert "flags at most 5 % of new normal rows on average" in said.out
+
+
+@pytest.mark.parametrize(("rate", "n_errors"), [(0.05, 150), (0.01, 199), (0.01, 50)])
+def test_the_limits_hold_nine_times_in_ten(rate, n_errors):
+    random = np.random.RandomState(0)
+    rule = FalsePositiveRate(rate, confidence=None)
+    # Of uniform errors, the share above a threshold is known.
+    shares = np.array([1 - rule.threshold(random.rand(n_errors)) for _ in range(2000)])
+    average, low, high = shares_flagged(rate, n_errors)
+    assert 0.7 * average < shares.mean() < 1.05 * average
+    assert (shares < low).mean() < 0.07
+    assert 0.01 < (shares > high).mean() < 0.07
+
+
+def test_too_few_rows_for_a_rate_are_remarked(capsys):
+    assert main(["fit", "old.csv", "-o", "other.joblib", "--rate", "0.0001"]) == 0
+    said = capsys.readouterr()
+    assert "skae: a rate of 0.0001 takes 19998 rows; with 400 the threshold is" in said.err
+    # One in 201 rows, after 200 of 400 have set the threshold.
+    assert "flags at most 0.5 % of new rows like these on average" in said.out
 
 
 class TestNumbersThatIdentifyRows:
