@@ -272,7 +272,7 @@ def _model_and_tables(arguments):
     detector = _loaded(arguments.model)
     pipeline = detector.estimator_ if isinstance(detector, FitOnInliers) else detector
     kinds = fitted_kinds(pipeline[0])
-    table = read_table(arguments.data, [name for name in kinds if kinds[name] == "text"])
+    table = read_table(arguments.data, [name for name in kinds if kinds[name] != "numbers"])
     others = [name for name in table if name not in kinds]
     rows = prepared(table, kinds)
     if others:
@@ -371,10 +371,17 @@ def _load_keras_quietly():
 
 @contextmanager
 def _warnings_in_a_line():
+    shown = set()
+
+    def show(message, *args, **kwargs):
+        if str(message) not in shown:  # the same is said of the scores and of the reasons
+            shown.add(str(message))
+            _say(f"warning: {message}")
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        warnings.simplefilter("default", UserWarning)
-        warnings.showwarning = lambda message, *args, **kwargs: _say(f"warning: {message}")
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = show
         yield
 
 

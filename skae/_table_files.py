@@ -158,7 +158,7 @@ def prepared(table, kinds) -> "DataFrame":
     Raises
     ------
     ValueError
-        If a column is missing, or one of numbers holds something else.
+        If a column is missing, or one of numbers or dates holds something else.
     """
     import pandas as pd
 
@@ -172,19 +172,24 @@ def prepared(table, kinds) -> "DataFrame":
 def _as_kind(column, kind):
     import pandas as pd
 
-    if kind == "dates":
-        return _dates(column)
     if kind == "text":
         return column.astype(object).where(column.isna(), column.astype(str))
-    numbers = pd.to_numeric(column, errors="coerce")
-    is_other = np.asarray(numbers.isna() & column.notna())
-    if is_other.any():
-        first = int(np.argmax(is_other))
-        raise ValueError(
-            f"the column {column.name} was one of numbers, and is {column.iloc[first]!r} in row "
-            f"{first + 1}."
-        )
-    return numbers.astype(np.float64)
+    is_dates = kind == "dates"
+    values = _dates(column) if is_dates else pd.to_numeric(column, errors="coerce")
+    _check_cells(column, values.isna() & column.notna(), f"was one of {kind}, and is")
+    if is_dates:
+        return values
+    numbers = values.astype(np.float64)
+    _check_cells(column, np.isinf(numbers), "takes numbers or empty cells, and is")
+    return numbers
+
+
+def _check_cells(column, is_wrong, reason):
+    if is_wrong.any():
+        row = int(np.argmax(np.asarray(is_wrong)))
+        value = column.iloc[row]
+        value = value.item() if hasattr(value, "item") else value
+        raise ValueError(f"the column {column.name} {reason} {value!r} in row {row + 1}.")
 
 
 def table_scaler(kinds):

@@ -211,6 +211,17 @@ def test_parquet_scores_as_csv_does(capsys):
     assert scores[0] == scores[1]
 
 
+@pytest.mark.parametrize("argv", [["score", "--top", "3"], ["report", "-o", "page.html"]])
+def test_a_warning_is_shown_once(capsys, argv):
+    table = pd.read_csv("new.csv")
+    table.loc[7, "time"] = None
+    table.to_csv("gap.csv", index=False)
+    assert main([*argv, "gap.csv", "-m", "model.joblib"]) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert len(said) == len(set(said))
+    assert any("Values are missing" in line for line in said)
+
+
 def test_a_report_is_written(capsys):
     arguments = ["report", "new.csv", "-m", "model.joblib", "-o", "page.html"]
     assert main([*arguments, "--label", "state=ok"]) == 0
@@ -262,6 +273,23 @@ class TestBadInput:
         table.to_csv("text.csv", index=False)
         line = refused(capsys, "score", "text.csv", *self.MODEL)
         assert line.endswith("the column power_kW was one of numbers, and is 'high' in row 5.")
+
+    @pytest.mark.parametrize(("value", "said"), [("inf", "inf"), ("-Infinity", "-inf")])
+    def test_infinity(self, capsys, value, said):
+        table = pd.read_csv("new.csv").astype({"power_kW": object})
+        table.loc[2, "power_kW"] = value
+        table.to_csv("infinite.csv", index=False)
+        expected = f"the column power_kW takes numbers or empty cells, and is {said} in row 3."
+        assert refused(capsys, "fit", "infinite.csv", *self.OUT, "--drop=order").endswith(expected)
+        assert refused(capsys, "score", "infinite.csv", *self.MODEL).endswith(expected)
+
+    @pytest.mark.parametrize("value", ["nope", "31.01.2025", "2025-02-30"])
+    def test_unreadable_date(self, capsys, value):
+        table = pd.read_csv("new.csv")
+        table.loc[7, "time"] = value
+        table.to_csv("dates.csv", index=False)
+        line = refused(capsys, "score", "dates.csv", *self.MODEL)
+        assert line.endswith(f"the column time was one of dates, and is '{value}' in row 8.")
 
     @pytest.mark.parametrize("change", ["other", "cut", "joblib"])
     def test_no_model(self, capsys, change):
