@@ -20,6 +20,7 @@ from skae import AutoencoderOutlierDetector, FitOnInliers, __version__
 from skae._engines.keras.loading import load_keras
 from skae._meta.unwrap import kept_errors, scores_and_labels
 from skae._table_files import (
+    check_file,
     columns_like_identifiers,
     fitted_kinds,
     kinds_of_columns,
@@ -123,6 +124,7 @@ def _parser():
     score = verbs.add_parser("score", help="score and label each row of a table", **style)
     score.add_argument("-o", "--output", type=Path, help="write the scores there, not to stdout")
     score.add_argument("--top", type=_count, help="print so many of the worst rows, with reasons")
+    score.add_argument("--id", type=_id, metavar="COLUMN", help="copy it in front of the scores")
     score.set_defaults(run=_score)
 
     page = verbs.add_parser("report", help="write an HTML page about a table", **style)
@@ -141,6 +143,12 @@ def _rate(text):
     if not (_is_float(text) and 0 < float(text) < 1):
         raise argparse.ArgumentTypeError(f"a rate lies between 0 and 1, got {text}")
     return float(text)
+
+
+def _id(text):
+    if text in ("score", "label"):
+        raise argparse.ArgumentTypeError(f"the scores have a column {text} of their own")
+    return text
 
 
 def _count(text):
@@ -227,15 +235,14 @@ def _counted(kinds):
 
 
 def _score(arguments):
-    detector, rows, _ = _model_and_tables(arguments)
+    detector, rows, table = _model_and_tables(arguments, arguments.id)
+    ids = table[_id_columns(arguments.id)]
     scores, labels = scores_and_labels(detector, rows)
     _say_if_most_are_suspicious(detector, rows[labels == -1], len(rows))
     if arguments.top is not None:
-        _print_worst(detector, rows, scores, labels, arguments.top)
+        _print_worst(detector, rows, scores, labels, ids, arguments.top)
     if arguments.output is not None or arguments.top is None:
-        import pandas as pd
-
-        table = pd.DataFrame({"score": scores, "label": labels})
+        table = ids.assign(score=scores, label=labels)
         table.to_csv(arguments.output or sys.stdout, index=False)
 
 
@@ -250,13 +257,14 @@ def _say_if_most_are_suspicious(detector, suspicious, n_rows):
     )
 
 
-def _print_worst(detector, rows, scores, labels, n_worst):
+def _print_worst(detector, rows, scores, labels, ids, n_worst):
     print(f"{np.sum(labels == -1)} of {len(rows)} rows are suspicious. The lowest scores:")
     worst = np.argsort(scores, kind="stable")[:n_worst]
     reasons = explain(detector, rows.iloc[worst], top=2)["text"].to_numpy().reshape(len(worst), -1)
     for row, reason in zip(worst, reasons, strict=True):
         flag = "!" if labels[row] == -1 else " "
-        print(f"{flag} row {rows.index[row]}  score {scores[row]:.4g}  {'; '.join(reason)}")
+        name = " ".join(map(str, [rows.index[row], *ids.iloc[row]]))
+        print(f"{flag} row {name}  score {scores[row]:.4g}  {'; '.join(reason)}")
 
 
 def _report(arguments):
@@ -267,13 +275,20 @@ def _report(arguments):
     print(f"{arguments.output}: a report on {len(rows)} rows.")
 
 
-def _model_and_tables(arguments):
+def _id_columns(column):
+    return [] if column is None else [column]
+
+
+def _model_and_tables(arguments, id_column=None):
     """Return the detector, the rows as it takes them, and the table as it is in the file."""
     detector = _loaded(arguments.model)
     pipeline = detector.estimator_ if isinstance(detector, FitOnInliers) else detector
     kinds = fitted_kinds(pipeline[0])
-    table = read_table(arguments.data, [name for name in kinds if kinds[name] != "numbers"])
-    others = [name for name in table if name not in kinds]
+    ids = _id_columns(id_column)
+    text = [name for name in kinds if kinds[name] != "numbers"]
+    table = read_table(arguments.data, [*text, *ids])  # the digits of 007 are a name
+    _check_columns(table, ids)
+    others = [name for name in table if name not in [*kinds, *ids]]
     rows = prepared(table, kinds)
     if others:
         _say(f"columns that the model does not use: {', '.join(others)}.")
@@ -342,8 +357,7 @@ def _model_bytes(detector):
 
 def _loaded(path):
     """Return the detector in a file, and load none that is not whole or by someone else."""
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}.")
+    check_file(path)
     written = path.read_bytes()
     content, end = written[:-_N_MARK], written[-_N_MARK:]
     if end != _MARK + hashlib.sha256(content).hexdigest().encode():

@@ -41,19 +41,27 @@ def read_table(path, text=()) -> "DataFrame":
     import pandas as pd
 
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}.")
+    check_file(path)
     try:
         if path.suffix.lower() in _PARQUET:
             table = pd.read_parquet(path)
+            names = table.columns.astype(str)
         else:
             table = pd.read_csv(path, dtype=dict.fromkeys(text, str))
+            # As they stand there: read_csv numbers what it finds twice.
+            header = pd.read_csv(path, header=None, nrows=1, dtype=str)
+            names = pd.Index(header.iloc[0].dropna())
     except ImportError:
         raise ImportError("Parquet files need pyarrow: pip install pyarrow.") from None
     except pd.errors.EmptyDataError:
         raise ValueError(f"{path} is empty.") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is no table in UTF-8: save it in that encoding.") from None
     except ValueError as error:
         raise ValueError(f"{path} is no table that pandas can read: {error}") from error
+    if not names.is_unique:
+        twice = ", ".join(names[names.duplicated()].unique())
+        raise ValueError(f"{path} has more than one column of the same name: {twice}.")
     if table.empty:
         raise ValueError(f"{path} has no rows below its header.")
     if table.shape[1] == 1 and any(mark in str(table.columns[0]) for mark in _OTHER_SEPARATORS):
@@ -61,6 +69,14 @@ def read_table(path, text=()) -> "DataFrame":
     if isinstance(table.index, pd.RangeIndex):
         table.index = pd.RangeIndex(1, len(table) + 1)
     return table.rename(columns=str)
+
+
+def check_file(path):
+    """Raise where there is no file."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name a file.")
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}.")
 
 
 def kinds_of_columns(table, kept=()):

@@ -1,5 +1,6 @@
 """The command line: results on stdout, the rest on stderr, and one line for bad input."""
 
+import io
 import os
 import re
 import subprocess
@@ -198,6 +199,30 @@ def test_top_prints_the_worst_rows_with_reasons(capsys):
     assert all("of the alarm" in line for line in lines)
 
 
+def test_an_identifier_is_copied(capsys):
+    table = pd.read_csv("new.csv")
+    table["order"] = [f"{number:03d}" for number in range(len(table))]
+    table.to_csv("orders.csv", index=False)
+    arguments = ["score", "orders.csv", "-m", "model.joblib", "--id", "order"]
+    assert main([*arguments, "--top", "2", "-o", "scores.csv"]) == 0
+    said = capsys.readouterr()
+    assert said.err == "skae: columns that the model does not use: state.\n"
+    scores = pd.read_csv("scores.csv", dtype={"order": str})
+    assert scores.columns.to_list() == ["order", "score", "label"]
+    assert scores["order"].to_list() == table["order"].to_list()
+    worst = scores["score"].nsmallest(2).index
+    for row, line in zip(worst, said.out.splitlines()[1:], strict=True):
+        assert f" row {row + 1} {row:03d}  score" in line
+
+
+def test_a_column_of_the_model_can_be_the_identifier(capsys):
+    outputs = []
+    for argv in ([], ["--id", "power_kW"]):
+        assert main(["score", "new.csv", "-m", "model.joblib", *argv]) == 0
+        outputs.append(pd.read_csv(io.StringIO(capsys.readouterr().out)))
+    assert outputs[0].equals(outputs[1].drop(columns="power_kW"))
+
+
 def test_parquet_scores_as_csv_does(capsys):
     pytest.importorskip("pyarrow")
     table = pd.read_csv("new.csv")
@@ -249,6 +274,27 @@ class TestBadInput:
     def test_no_table(self, capsys):
         Path("binary.csv").write_bytes(bytes(range(128, 256)))
         assert "no table" in refused(capsys, "fit", "binary.csv", *self.OUT)
+        Path("ragged.csv").write_text("a,b\n1,2\n1,2,3,4\n")
+        assert "no table" in refused(capsys, "fit", "ragged.csv", *self.OUT)
+
+    def test_folder(self, capsys):
+        Path("folder").mkdir()
+        for argv in (["fit", "folder", *self.OUT], ["score", "new.csv", "-m", "folder"]):
+            assert refused(capsys, *argv).endswith("error: folder is a folder: name a file.")
+
+    def test_other_encoding(self, capsys):
+        Path("latin.csv").write_text("a,town\n1,K\xf6ln\n", encoding="latin-1")
+        line = refused(capsys, "fit", "latin.csv", *self.OUT)
+        assert line.endswith("latin.csv is no table in UTF-8: save it in that encoding.")
+
+    def test_columns_of_the_same_name(self, capsys):
+        Path("twice.csv").write_text("a,b,a,,\n1,2,3,4,5\n")
+        line = refused(capsys, "fit", "twice.csv", *self.OUT)
+        assert line.endswith("twice.csv has more than one column of the same name: a.")
+
+    def test_identifier(self, capsys):
+        line = refused(capsys, "score", "new.csv", *self.MODEL, "--id", "x")
+        assert "no column x, only" in line
 
     def test_other_separators(self, capsys):
         Path("semicolons.csv").write_text("a;b\n1,5;2\n")
@@ -317,6 +363,7 @@ class TestBadInput:
             (["fit", "old.csv", *OUT, "--rate=nan"], "a rate lies between 0 and 1, got nan"),
             (["fit", "old.csv", *OUT, "--rate=x"], "a rate lies between 0 and 1, got x"),
             (["score", "new.csv", *MODEL, "--top=0"], "a number of rows is at least 1, got 0"),
+            (["score", "new.csv", *MODEL, "--id=score"], "have a column score of their own"),
             (["score", "new.csv"], "required: -m/--model"),
             (["predict", "new.csv"], "invalid choice: 'predict'"),
             ([], "required: fit | score | report"),
