@@ -155,10 +155,10 @@ def _categorical():
     return pd.CategoricalDtype
 
 
-def _dates(column):
+def _dates(column, errors="coerce"):
     import pandas as pd
 
-    dates = pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True)
+    dates = pd.to_datetime(column, errors=errors, format="ISO8601", utc=True)
     return dates.dt.tz_localize(None)
 
 
@@ -235,6 +235,8 @@ def day_and_hour(dates) -> "DataFrame":
 
     parts = {}
     for name, column in dates.items():
+        if not hasattr(column, "dt"):  # text, as of pandas.read_csv in a user's own code
+            column = _dates(column, errors="raise")
         parts[f"{name}_weekday"] = column.dt.day_of_week
         parts[f"{name}_hour"] = column.dt.hour + column.dt.minute / 60
     return pd.DataFrame(parts, index=dates.index).astype(np.float64)

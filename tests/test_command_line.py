@@ -184,6 +184,19 @@ def test_scores_are_those_of_the_detector_in_order(capsys):
     assert (scores["label"] == np.where(scores["score"] < offset, -1, 1)).all()
 
 
+def test_python_takes_dates_as_text(capsys):
+    detector = joblib.load("model.joblib")
+    table = pd.read_csv("new.csv")[detector.feature_names_in_]
+    assert main(["score", "new.csv", "-m", "model.joblib", "-o", "scores.csv"]) == 0
+    assert (detector.predict(table) == pd.read_csv("scores.csv")["label"]).all()
+    table.loc[3, "time"] = "nope"
+    with pytest.raises(ValueError, match="nope"):
+        detector.predict(table)
+    table["time"] = np.nan
+    with pytest.warns(UserWarning, match="Values are missing"):
+        assert np.isfinite(detector.score_samples(table)).all()
+
+
 def test_scores_go_to_stdout_without_a_file(capsys):
     assert main(["score", "new.csv", "-m", "model.joblib"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 101
