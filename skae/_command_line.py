@@ -161,16 +161,7 @@ def _fit(arguments):
     table = read_table(arguments.data)
     is_normal = _is_normal(table, arguments.label)
     table = _without(table, [*arguments.drop, *_label_column(arguments.label)])
-    _check_columns(table, arguments.keep)
-    kinds, left_out = kinds_of_columns(table, arguments.keep)
-    for name, reason in left_out.items():
-        _say(f"the column {name} is left out: {reason}.")
-    for name in columns_like_identifiers(table, kinds):
-        if name not in arguments.keep:
-            _say(
-                f"the column {name} is another whole number in every row: if it identifies them, "
-                f"--drop {name} leaves it out; --keep {name} keeps this remark away."
-            )
+    kinds = _kinds_with_remarks(table, arguments.keep)
     if not kinds:
         raise ValueError(f"{arguments.data} has no column to learn from.")
     rate = 0.05 if arguments.rate is None else arguments.rate
@@ -187,12 +178,27 @@ def _fit(arguments):
     rows = "new rows like these" if is_normal is None else "new normal rows"
     # More than 4,096 errors are kept in part; at least as many as the rate needs, or half of the
     # rows, set the threshold.
-    n_errors = max(len(kept_errors(detector)), min(_n_needed(rate), n_rows // 2))
+    kept: Any = kept_errors(detector)
+    n_errors = max(len(kept), min(_n_needed(rate), n_rows // 2))
     average, low, high = (f"{100 * share:.2g}" for share in shares_flagged(rate, n_errors))
     print(
         f"{arguments.output}: learned from {n_rows} of {len(table)} rows, {_counted(kinds)}; flags "
         f"at most {average} % of {rows} on average ({low} to {high} % by 9 models in 10)."
     )
+
+
+def _kinds_with_remarks(table, kept):
+    _check_columns(table, kept)
+    kinds, left_out = kinds_of_columns(table, kept)
+    for name, reason in left_out.items():
+        _say(f"the column {name} is left out: {reason}.")
+    for name in columns_like_identifiers(table, kinds):
+        if name not in kept:
+            _say(
+                f"the column {name} is another whole number in every row: if it identifies them, "
+                f"--drop {name} leaves it out; --keep {name} keeps this remark away."
+            )
+    return kinds
 
 
 def _n_needed(rate):
@@ -253,7 +259,8 @@ def _say_if_most_are_suspicious(detector, suspicious, n_rows):
     column = explain(detector, sample, top=1)["feature"].mode()[0]
     _say(
         f"{len(suspicious)} of {n_rows} rows are unlike all that the model has learned from, most "
-        f"often by the column {column}: see whether it means the same in both files."
+        f"often by the column {column}: see whether it means the same in both files, or learn "
+        f"without it (skae fit --drop {column})."
     )
 
 
@@ -263,8 +270,8 @@ def _print_worst(detector, rows, scores, labels, ids, n_worst):
     reasons = explain(detector, rows.iloc[worst], top=2)["text"].to_numpy().reshape(len(worst), -1)
     for row, reason in zip(worst, reasons, strict=True):
         flag = "!" if labels[row] == -1 else " "
-        name = " ".join(map(str, [rows.index[row], *ids.iloc[row]]))
-        print(f"{flag} row {name}  score {scores[row]:.4g}  {'; '.join(reason)}")
+        name = "".join(f" ({value})" for value in ids.iloc[row])
+        print(f"{flag} row {rows.index[row]}{name}  score {scores[row]:.4g}  {'; '.join(reason)}")
 
 
 def _report(arguments):

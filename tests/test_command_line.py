@@ -225,7 +225,7 @@ def test_an_identifier_is_copied(capsys):
     assert scores["order"].to_list() == table["order"].to_list()
     worst = scores["score"].nsmallest(2).index
     for row, line in zip(worst, said.out.splitlines()[1:], strict=True):
-        assert f" row {row + 1} {row:03d}  score" in line
+        assert f" row {row + 1} ({row:03d})  score" in line
 
 
 def test_a_column_of_the_model_can_be_the_identifier(capsys):
