@@ -19,6 +19,8 @@ _MAX_CATEGORIES = 30
 # A text column in which a larger share of the values are different identifies rows.
 _MAX_DISTINCT_SHARE = 0.5
 _MIN_ROWS_OF_IDENTIFIER = 20
+# Numbers that rise by one and the same step in a larger share of the rows count them.
+_MIN_SHARE_OF_STEP = 0.9
 
 
 def read_table(path, text=()) -> "DataFrame":
@@ -39,19 +41,27 @@ def read_table(path, text=()) -> "DataFrame":
     import pandas as pd
 
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}.")
+    check_file(path)
     try:
         if path.suffix.lower() in _PARQUET:
             table = pd.read_parquet(path)
+            names = table.columns.astype(str)
         else:
             table = pd.read_csv(path, dtype=dict.fromkeys(text, str))
+            # As they stand there: read_csv numbers what it finds twice.
+            header = pd.read_csv(path, header=None, nrows=1, dtype=str)
+            names = pd.Index(header.iloc[0].dropna())
     except ImportError:
         raise ImportError("Parquet files need pyarrow: pip install pyarrow.") from None
     except pd.errors.EmptyDataError:
         raise ValueError(f"{path} is empty.") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is no table in UTF-8: save it in that encoding.") from None
     except ValueError as error:
         raise ValueError(f"{path} is no table that pandas can read: {error}") from error
+    if not names.is_unique:
+        twice = ", ".join(names[names.duplicated()].unique())
+        raise ValueError(f"{path} has more than one column of the same name: {twice}.")
     if table.empty:
         raise ValueError(f"{path} has no rows below its header.")
     if table.shape[1] == 1 and any(mark in str(table.columns[0]) for mark in _OTHER_SEPARATORS):
@@ -61,8 +71,23 @@ def read_table(path, text=()) -> "DataFrame":
     return table.rename(columns=str)
 
 
-def kinds_of_columns(table):
+def check_file(path):
+    """Raise where there is no file."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name a file.")
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}.")
+
+
+def kinds_of_columns(table, kept=()):
     """Tell what each column holds: "numbers", "text" or "dates", or why it is left out.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As read.
+    kept : iterable of str, default=()
+        Columns that are not left out, though their values look like names or numbers of rows.
 
     Returns
     -------
@@ -75,11 +100,13 @@ def kinds_of_columns(table):
     for name, column in table.items():
         if column.isna().all():
             left_out[name] = "it has no values"
+        elif name not in kept and _is_number(column) and _counts_rows(column):
+            left_out[name] = f"it looks like a number of the row (--keep {name} keeps it)"
         elif _is_number(column):
             kinds[name] = "numbers"
         elif _is_date(column):
             kinds[name] = "dates"
-        elif _is_identifier(column):
+        elif name not in kept and _is_identifier(column):
             left_out[name] = "its text is another one in most rows"
         else:
             kinds[name] = "text"
@@ -90,6 +117,26 @@ def _is_number(column):
     from pandas.api import types
 
     return types.is_numeric_dtype(column) and not types.is_bool_dtype(column)
+
+
+def columns_like_identifiers(table, kinds):
+    """Return the columns of numbers that are whole and all different."""
+    numbers = [name for name in kinds if kinds[name] == "numbers"]
+    return [name for name in numbers if _has_different_whole_numbers(table[name])]
+
+
+def _has_different_whole_numbers(column):
+    values = column.dropna()
+    is_long = len(values) >= _MIN_ROWS_OF_IDENTIFIER
+    return is_long and values.is_unique and bool((values % 1 == 0).all())
+
+
+def _counts_rows(column):
+    if not _has_different_whole_numbers(column):
+        return False
+    steps = np.diff(column.dropna().to_numpy(dtype=np.float64))
+    is_one_way = (steps > 0).all() or (steps < 0).all()
+    return bool(is_one_way and np.mean(steps == np.median(steps)) >= _MIN_SHARE_OF_STEP)
 
 
 def _is_date(column):
@@ -108,10 +155,10 @@ def _categorical():
     return pd.CategoricalDtype
 
 
-def _dates(column):
+def _dates(column, errors="coerce"):
     import pandas as pd
 
-    dates = pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True)
+    dates = pd.to_datetime(column, errors=errors, format="ISO8601", utc=True)
     return dates.dt.tz_localize(None)
 
 
@@ -127,7 +174,7 @@ def prepared(table, kinds) -> "DataFrame":
     Raises
     ------
     ValueError
-        If a column is missing, or one of numbers holds something else.
+        If a column is missing, or one of numbers or dates holds something else.
     """
     import pandas as pd
 
@@ -141,19 +188,24 @@ def prepared(table, kinds) -> "DataFrame":
 def _as_kind(column, kind):
     import pandas as pd
 
-    if kind == "dates":
-        return _dates(column)
     if kind == "text":
         return column.astype(object).where(column.isna(), column.astype(str))
-    numbers = pd.to_numeric(column, errors="coerce")
-    is_other = np.asarray(numbers.isna() & column.notna())
-    if is_other.any():
-        first = int(np.argmax(is_other))
-        raise ValueError(
-            f"the column {column.name} was one of numbers, and is {column.iloc[first]!r} in row "
-            f"{first + 1}."
-        )
-    return numbers.astype(np.float64)
+    is_dates = kind == "dates"
+    values = _dates(column) if is_dates else pd.to_numeric(column, errors="coerce")
+    _check_cells(column, values.isna() & column.notna(), f"was one of {kind}, and is")
+    if is_dates:
+        return values
+    numbers = values.astype(np.float64)
+    _check_cells(column, np.isinf(numbers), "takes numbers or empty cells, and is")
+    return numbers
+
+
+def _check_cells(column, is_wrong, reason):
+    if is_wrong.any():
+        row = int(np.argmax(np.asarray(is_wrong)))
+        value = column.iloc[row]
+        value = value.item() if hasattr(value, "item") else value
+        raise ValueError(f"the column {column.name} {reason} {value!r} in row {row + 1}.")
 
 
 def table_scaler(kinds):
@@ -183,6 +235,8 @@ def day_and_hour(dates) -> "DataFrame":
 
     parts = {}
     for name, column in dates.items():
+        if not hasattr(column, "dt"):  # text, as of pandas.read_csv in a user's own code
+            column = _dates(column, errors="raise")
         parts[f"{name}_weekday"] = column.dt.day_of_week
         parts[f"{name}_hour"] = column.dt.hour + column.dt.minute / 60
     return pd.DataFrame(parts, index=dates.index).astype(np.float64)

@@ -1,5 +1,6 @@
 """The command line: results on stdout, the rest on stderr, and one line for bad input."""
 
+import io
 import os
 import re
 import subprocess
@@ -11,8 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skae._command_line import main
+from skae._command_line import main, shares_flagged
 from skae.datasets import make_sensor_table
+from skae.thresholds import FalsePositiveRate
 
 ROOT = Path(__file__).parents[1]
 
@@ -70,7 +72,94 @@ def test_fit_says_what_it_did(capsys):
     said = capsys.readouterr()
     n_normal = (pd.read_csv("old.csv")["state"] == "ok").sum()
     assert f"learned from {n_normal} of 400 rows, 11 columns (2 of text, 9 of numbers)" in said.out
-    assert "about 5 % of new normal rows" in said.out
+    assert "flags at most 5 % of new normal rows on average" in said.out
+
+
+@pytest.mark.parametrize(("rate", "n_errors"), [(0.05, 150), (0.01, 199), (0.01, 50)])
+def test_the_limits_hold_nine_times_in_ten(rate, n_errors):
+    random = np.random.RandomState(0)
+    rule = FalsePositiveRate(rate, confidence=None)
+    # Of uniform errors, the share above a threshold is known.
+    shares = np.array([1 - rule.threshold(random.rand(n_errors)) for _ in range(2000)])
+    average, low, high = shares_flagged(rate, n_errors)
+    assert 0.7 * average < shares.mean() < 1.05 * average
+    assert (shares < low).mean() < 0.07
+    assert 0.01 < (shares > high).mean() < 0.07
+
+
+def test_too_few_rows_for_a_rate_are_remarked(capsys):
+    assert main(["fit", "old.csv", "-o", "other.joblib", "--rate", "0.0001"]) == 0
+    said = capsys.readouterr()
+    assert "skae: a rate of 0.0001 takes 19998 rows; with 400 the threshold is" in said.err
+    # One in 201 rows, after 200 of 400 have set the threshold.
+    assert "flags at most 0.5 % of new rows like these on average" in said.out
+
+
+class TestNumbersThatIdentifyRows:
+    """A detector would find each new row abnormal by them."""
+
+    N_ROWS = 60
+    LEFT_OUT = "skae: the column id is left out: it looks like a number of the row"
+    REMARK = "skae: the column id is another whole number in every row"
+
+    def said(self, capsys, ids, *argv):
+        random = np.random.RandomState(0)
+        values = np.asarray(ids)
+        table = pd.DataFrame({"a": random.normal(size=self.N_ROWS), "id": values})
+        table.to_csv("ids.csv", index=False)
+        capsys.readouterr()
+        assert main(["fit", "ids.csv", "-o", "ids.joblib", *argv]) == 0
+        err = capsys.readouterr().err
+        (line,) = [line for line in err.splitlines() if " column id " in line] or [""]
+        return line, list(joblib.load("ids.joblib").feature_names_in_)
+
+    @pytest.mark.parametrize("ids", ["counted", "falling", "tens", "few gaps", "a gap"])
+    def test_a_count_of_the_rows_is_left_out(self, capsys, ids):
+        ids = {
+            "counted": np.arange(200_000, 200_000 + self.N_ROWS),
+            "falling": -np.arange(self.N_ROWS),
+            "tens": 10 * np.arange(self.N_ROWS),
+            "few gaps": np.arange(self.N_ROWS) + np.arange(self.N_ROWS) // 20,
+            "a gap": np.where(np.arange(self.N_ROWS) == 7, np.nan, np.arange(self.N_ROWS)),
+        }[ids]
+        line, columns = self.said(capsys, ids)
+        assert line.startswith(self.LEFT_OUT)
+        assert columns == ["a"]
+
+    def test_others_are_remarked(self, capsys):
+        ids = np.random.RandomState(0).permutation(1000)[: self.N_ROWS]
+        for order in (ids, np.sort(ids)):
+            line, columns = self.said(capsys, order)
+            assert line.startswith(self.REMARK)
+            assert "--drop id" in line
+            assert columns == ["a", "id"]
+
+    def test_kept(self, capsys):
+        line, columns = self.said(capsys, np.arange(self.N_ROWS), "--keep", "id")
+        assert line == ""
+        assert columns == ["a", "id"]
+
+    @pytest.mark.parametrize("ids", ["repeated", "fractions"])
+    def test_measurements_are_not_meant(self, capsys, ids):
+        ids = {
+            "repeated": np.arange(self.N_ROWS) // 2,
+            "fractions": np.arange(self.N_ROWS) + 0.5,
+        }[ids]
+        line, columns = self.said(capsys, ids)
+        assert line == ""
+        assert columns == ["a", "id"]
+
+
+def test_most_rows_being_suspicious_is_remarked(capsys):
+    table = pd.read_csv("new.csv")
+    table["power_kW"] += 1000
+    table.to_csv("moved.csv", index=False)
+    assert main(["score", "moved.csv", "-m", "model.joblib"]) == 0
+    remark = r"rows are unlike all that the model has learned from, most often by the column "
+    assert re.search(rf"skae: \d+ of 100 {remark}power_kW: see", capsys.readouterr().err)
+    table.head(10).to_csv("moved.csv", index=False)
+    assert main(["score", "moved.csv", "-m", "model.joblib"]) == 0
+    assert "unlike" not in capsys.readouterr().err
 
 
 def test_python_loads_the_model_too():
@@ -95,6 +184,19 @@ def test_scores_are_those_of_the_detector_in_order(capsys):
     assert (scores["label"] == np.where(scores["score"] < offset, -1, 1)).all()
 
 
+def test_python_takes_dates_as_text(capsys):
+    detector = joblib.load("model.joblib")
+    table = pd.read_csv("new.csv")[detector.feature_names_in_]
+    assert main(["score", "new.csv", "-m", "model.joblib", "-o", "scores.csv"]) == 0
+    assert (detector.predict(table) == pd.read_csv("scores.csv")["label"]).all()
+    table.loc[3, "time"] = "nope"
+    with pytest.raises(ValueError, match="nope"):
+        detector.predict(table)
+    table["time"] = np.nan
+    with pytest.warns(UserWarning, match="Values are missing"):
+        assert np.isfinite(detector.score_samples(table)).all()
+
+
 def test_scores_go_to_stdout_without_a_file(capsys):
     assert main(["score", "new.csv", "-m", "model.joblib"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 101
@@ -110,6 +212,30 @@ def test_top_prints_the_worst_rows_with_reasons(capsys):
     assert all("of the alarm" in line for line in lines)
 
 
+def test_an_identifier_is_copied(capsys):
+    table = pd.read_csv("new.csv")
+    table["order"] = [f"{number:03d}" for number in range(len(table))]
+    table.to_csv("orders.csv", index=False)
+    arguments = ["score", "orders.csv", "-m", "model.joblib", "--id", "order"]
+    assert main([*arguments, "--top", "2", "-o", "scores.csv"]) == 0
+    said = capsys.readouterr()
+    assert said.err == "skae: columns that the model does not use: state.\n"
+    scores = pd.read_csv("scores.csv", dtype={"order": str})
+    assert scores.columns.to_list() == ["order", "score", "label"]
+    assert scores["order"].to_list() == table["order"].to_list()
+    worst = scores["score"].nsmallest(2).index
+    for row, line in zip(worst, said.out.splitlines()[1:], strict=True):
+        assert f" row {row + 1} ({row:03d})  score" in line
+
+
+def test_a_column_of_the_model_can_be_the_identifier(capsys):
+    outputs = []
+    for argv in ([], ["--id", "power_kW"]):
+        assert main(["score", "new.csv", "-m", "model.joblib", *argv]) == 0
+        outputs.append(pd.read_csv(io.StringIO(capsys.readouterr().out)))
+    assert outputs[0].equals(outputs[1].drop(columns="power_kW"))
+
+
 def test_parquet_scores_as_csv_does(capsys):
     pytest.importorskip("pyarrow")
     table = pd.read_csv("new.csv")
@@ -121,6 +247,17 @@ def test_parquet_scores_as_csv_does(capsys):
         assert main(["score", name, "-m", "model.joblib"]) == 0
         scores.append(capsys.readouterr().out)
     assert scores[0] == scores[1]
+
+
+@pytest.mark.parametrize("argv", [["score", "--top", "3"], ["report", "-o", "page.html"]])
+def test_a_warning_is_shown_once(capsys, argv):
+    table = pd.read_csv("new.csv")
+    table.loc[7, "time"] = None
+    table.to_csv("gap.csv", index=False)
+    assert main([*argv, "gap.csv", "-m", "model.joblib"]) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert len(said) == len(set(said))
+    assert any("Values are missing" in line for line in said)
 
 
 def test_a_report_is_written(capsys):
@@ -150,6 +287,27 @@ class TestBadInput:
     def test_no_table(self, capsys):
         Path("binary.csv").write_bytes(bytes(range(128, 256)))
         assert "no table" in refused(capsys, "fit", "binary.csv", *self.OUT)
+        Path("ragged.csv").write_text("a,b\n1,2\n1,2,3,4\n")
+        assert "no table" in refused(capsys, "fit", "ragged.csv", *self.OUT)
+
+    def test_folder(self, capsys):
+        Path("folder").mkdir()
+        for argv in (["fit", "folder", *self.OUT], ["score", "new.csv", "-m", "folder"]):
+            assert refused(capsys, *argv).endswith("error: folder is a folder: name a file.")
+
+    def test_other_encoding(self, capsys):
+        Path("latin.csv").write_text("a,town\n1,K\xf6ln\n", encoding="latin-1")
+        line = refused(capsys, "fit", "latin.csv", *self.OUT)
+        assert line.endswith("latin.csv is no table in UTF-8: save it in that encoding.")
+
+    def test_columns_of_the_same_name(self, capsys):
+        Path("twice.csv").write_text("a,b,a,,\n1,2,3,4,5\n")
+        line = refused(capsys, "fit", "twice.csv", *self.OUT)
+        assert line.endswith("twice.csv has more than one column of the same name: a.")
+
+    def test_identifier(self, capsys):
+        line = refused(capsys, "score", "new.csv", *self.MODEL, "--id", "x")
+        assert "no column x, only" in line
 
     def test_other_separators(self, capsys):
         Path("semicolons.csv").write_text("a;b\n1,5;2\n")
@@ -174,6 +332,23 @@ class TestBadInput:
         table.to_csv("text.csv", index=False)
         line = refused(capsys, "score", "text.csv", *self.MODEL)
         assert line.endswith("the column power_kW was one of numbers, and is 'high' in row 5.")
+
+    @pytest.mark.parametrize(("value", "said"), [("inf", "inf"), ("-Infinity", "-inf")])
+    def test_infinity(self, capsys, value, said):
+        table = pd.read_csv("new.csv").astype({"power_kW": object})
+        table.loc[2, "power_kW"] = value
+        table.to_csv("infinite.csv", index=False)
+        expected = f"the column power_kW takes numbers or empty cells, and is {said} in row 3."
+        assert refused(capsys, "fit", "infinite.csv", *self.OUT, "--drop=order").endswith(expected)
+        assert refused(capsys, "score", "infinite.csv", *self.MODEL).endswith(expected)
+
+    @pytest.mark.parametrize("value", ["nope", "31.01.2025", "2025-02-30"])
+    def test_unreadable_date(self, capsys, value):
+        table = pd.read_csv("new.csv")
+        table.loc[7, "time"] = value
+        table.to_csv("dates.csv", index=False)
+        line = refused(capsys, "score", "dates.csv", *self.MODEL)
+        assert line.endswith(f"the column time was one of dates, and is '{value}' in row 8.")
 
     @pytest.mark.parametrize("change", ["other", "cut", "joblib"])
     def test_no_model(self, capsys, change):
@@ -201,6 +376,7 @@ class TestBadInput:
             (["fit", "old.csv", *OUT, "--rate=nan"], "a rate lies between 0 and 1, got nan"),
             (["fit", "old.csv", *OUT, "--rate=x"], "a rate lies between 0 and 1, got x"),
             (["score", "new.csv", *MODEL, "--top=0"], "a number of rows is at least 1, got 0"),
+            (["score", "new.csv", *MODEL, "--id=score"], "have a column score of their own"),
             (["score", "new.csv"], "required: -m/--model"),
             (["predict", "new.csv"], "invalid choice: 'predict'"),
             ([], "required: fit | score | report"),
@@ -228,6 +404,29 @@ class TestBadInput:
     def test_output_that_cannot_be_written(self, capsys):
         line = refused(capsys, "fit", "old.csv", "-o", "nowhere/model.joblib")
         assert "cannot be written" in line
+
+    @pytest.mark.parametrize("way", ["name", "path", "symlink_to", "hardlink_to"])
+    @pytest.mark.parametrize(
+        ("verb", "inputs", "target"),
+        [
+            ("fit", ["old.csv"], "old.csv"),
+            ("score", ["new.csv", *MODEL], "new.csv"),
+            ("score", ["new.csv", *MODEL], "model.joblib"),
+            ("report", ["new.csv", *MODEL], "new.csv"),
+            ("report", ["new.csv", *MODEL], "model.joblib"),
+        ],
+    )
+    def test_output_over_an_input(self, capsys, tmp_path, verb, inputs, target, way):
+        before = Path(target).read_bytes()
+        output = {"name": Path(target), "path": Path.cwd() / target}.get(way, tmp_path / "other")
+        if way.endswith("link_to"):
+            getattr(output, way)(Path(target).absolute())
+        line = refused(capsys, verb, *inputs, "-o", str(output))
+        assert line.endswith(f"would overwrite the input {target}: name another file.")
+        assert Path(target).read_bytes() == before
+
+    def test_kept_column(self, capsys):
+        assert "no column x, only" in refused(capsys, "fit", "old.csv", *self.OUT, "--keep", "x")
 
     def test_dropped_column(self, capsys):
         assert "no column x, only" in refused(capsys, "fit", "old.csv", *self.OUT, "--drop", "x")
