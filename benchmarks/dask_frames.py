@@ -2,9 +2,9 @@
 
 The rows lie on disk as Parquet files of 50,000; Dask reads, scores and writes them. For each
 detector, in turns: rows per second of the workers' processor time, as a ratio to what
-`score_samples` reaches in one thread on rows in memory, and to IsolationForest in the same cluster;
-the peak of the resident memory of a worker; and how long a fresh worker takes for its first 1,000
-rows. Of the last round, the scores are compared with those of one process, bit by bit.
+`score_samples` reaches in the same two processes on rows in memory, and to IsolationForest in the
+same cluster; the peak of the resident memory of a worker; and how long a fresh worker takes for its
+first 1,000 rows. Of the last round, the scores are compared with those of one process, bit by bit.
 
 Needs the environment of `make scale`, and Linux. Prints a table and writes
 results/dask_frames.json.
@@ -64,8 +64,9 @@ def peak_mib():
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
-def in_cluster(scorer, rows, scores):
-    """Score a folder into another; return rows per second, MiB of a worker, seconds at first."""
+def in_cluster(detector, rows, scores):
+    """Score a folder into another; return what `main` reports."""
+    scorer = frame_scorer(detector)
     settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
     with LocalCluster(**settings) as cluster, Client(cluster) as client:
         started = max(client.run(first_rows, pickle.dumps(scorer)).values())
@@ -75,7 +76,9 @@ def in_cluster(scorer, rows, scores):
         wait(client.compute(scored.to_parquet(scores, compute=False)))
         seconds = sum(client.run(process_time).values()) - start
         peak = max(client.run(peak_mib).values())
-    return table.npartitions * FRAME / seconds, peak, started
+        # On both at the same time, as cores may share what they compute with.
+        plain = np.mean(list(client.run(alone, detector).values()))
+    return table.npartitions * FRAME / seconds, peak, started, plain
 
 
 def alone(detector, n_rows=500_000):
@@ -112,8 +115,7 @@ def main():
         write(rows, n_frames)
         for _ in range(arguments.rounds):
             for name, detector in fitted.items():
-                found = in_cluster(frame_scorer(detector), rows, scores / name)
-                measured[name].append((*found, alone(detector)))
+                measured[name].append(in_cluster(detector, rows, scores / name))
         differing = {
             name: n_differing(detector, n_frames, scores / name)
             for name, detector in fitted.items()
