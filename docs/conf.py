@@ -12,6 +12,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("COLUMNS", "100")  # how wide pandas prints a table
 
+from sphinx_gallery.scrapers import matplotlib_scraper
+
 import skae
 
 HERE = Path(__file__).parent
@@ -95,7 +97,13 @@ def _copied_examples():
     return str(folder)
 
 
+def _vectors(block, block_vars, gallery_conf):
+    return matplotlib_scraper(block, block_vars, gallery_conf, format="svg", bbox_inches="tight")
+
+
 sphinx_gallery_conf = {
+    "image_scrapers": (_vectors,),
+    "write_computation_times": False,
     "examples_dirs": _copied_examples(),
     "gallery_dirs": str(HERE / "auto_examples"),
     "backreferences_dir": "generated/backreferences",

@@ -25,6 +25,7 @@ from sphinx.errors import ExtensionError
 
 # Addresses and temporary folders differ from build to build, and say nothing.
 _DPI = 150
+_MAX_SVG = 400_000  # bytes
 _PASSING = re.compile(rf" at 0x[0-9a-f]+>|{re.escape(tempfile.gettempdir())}")
 _OF_TABLE = re.compile(r"\S  +\S")
 _WIDTH = 100  # characters
@@ -32,7 +33,7 @@ _CHANGES_THE_PROCESS = re.compile(r"^\s*(import|from) scikeras", re.MULTILINE)
 
 
 def run_blocks(blocks):
-    """Return the outputs of each block: pairs of a kind, and a text or (alternative text, PNG).
+    """Return the outputs of each block: pairs of a kind, and a text or what a figure is.
 
     Parameters
     ----------
@@ -91,13 +92,21 @@ def _figures():
         return []
     import matplotlib.pyplot as plt
 
-    figures = []
-    for number in plt.get_fignums():
-        png = io.BytesIO()
-        plt.figure(number).savefig(png, format="png", dpi=_DPI, bbox_inches="tight")
-        figures.append((_description(plt.figure(number)), png.getvalue()))
+    figures = [plt.figure(number) for number in plt.get_fignums()]
+    found = [(_description(figure), *_picture(figure)) for figure in figures]
     plt.close("all")
-    return figures
+    return found
+
+
+def _picture(figure):
+    """Return the suffix, the content and the width in inches; PNG where there is much to draw."""
+    width = figure.get_tightbbox().width
+    for suffix in ("svg", "png"):
+        file = io.BytesIO()
+        figure.savefig(file, format=suffix, dpi=_DPI, bbox_inches="tight")
+        if file.tell() <= _MAX_SVG:
+            break
+    return suffix, file.getvalue(), width
 
 
 def _description(figure):
@@ -130,7 +139,7 @@ def _add_outputs(app, doctree):
         if of_block:
             prefix = folder / f"{docname.replace('/', '-')}-{number}"
             made = [
-                _node(kind, what, f"{prefix}-{order}.png", app.srcdir)
+                _node(kind, what, f"{prefix}-{order}", app.srcdir)
                 for order, (kind, what) in enumerate(of_block)
             ]
             node.parent.insert(
@@ -143,10 +152,12 @@ def _node(kind, what, path, srcdir):
         return nodes.literal_block(what, what, language="none")
     if kind == "html":
         return nodes.raw("", f'<div class="output-html">{what}</div>', format="html")
-    description, png = what
-    Path(path).write_bytes(png)
-    width = 96 * int.from_bytes(png[16:20], "big") // _DPI  # as large as its inches
-    return nodes.image(uri=f"/{os.path.relpath(path, srcdir)}", alt=description, width=f"{width}px")
+    description, suffix, content, width = what
+    path = f"{path}.{suffix}"
+    Path(path).write_bytes(content)
+    return nodes.image(
+        uri=f"/{os.path.relpath(path, srcdir)}", alt=description, width=f"{96 * width:.0f}px"
+    )
 
 
 def setup(app):
