@@ -99,7 +99,7 @@ for name, detector in detectors.items():
 # ----------------
 # Ten seconds around an abnormal beat: the error rises where the beat is.
 detector = judged["autoencoders"]
-middle = np.flatnonzero(labels == -1)[np.sum(labels == -1) // 2]
+middle = int(np.flatnonzero(labels == -1)[np.sum(labels == -1) // 2])
 shown = slice(middle - 4 * SAMPLE_RATE, middle + 6 * SAMPLE_RATE)
 times = pd.to_timedelta(np.arange(shown.start, shown.stop) / SAMPLE_RATE, "s")
 display = SeriesDisplay.from_predictions(

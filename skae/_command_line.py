@@ -164,6 +164,8 @@ def _fit(arguments):
     kinds = _kinds_with_remarks(table, arguments.keep)
     if not kinds:
         raise ValueError(f"{arguments.data} has no column to learn from.")
+    # As `score` reads them: true is not True.
+    table = read_table(arguments.data, [name for name in kinds if kinds[name] != "numbers"])
     rate = 0.05 if arguments.rate is None else arguments.rate
     n_rows = len(table) if is_normal is None else int(is_normal.sum())
     _say_if_too_few(n_rows, rate)
@@ -180,10 +182,11 @@ def _fit(arguments):
     # rows, set the threshold.
     kept: Any = kept_errors(detector)
     n_errors = max(len(kept), min(_n_needed(rate), n_rows // 2))
-    average, low, high = (f"{100 * share:.2g}" for share in shares_flagged(rate, n_errors))
+    average, low, high = (100 * share for share in shares_flagged(rate, n_errors))
     print(
         f"{arguments.output}: learned from {n_rows} of {len(table)} rows, {_counted(kinds)}; flags "
-        f"at most {average} % of {rows} on average ({low} to {high} % by 9 models in 10)."
+        f"at most {average:.3g} % of {rows} on average "
+        f"({low:.2g} to {high:.2g} % by 9 models in 10)."
     )
 
 

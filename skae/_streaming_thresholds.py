@@ -1,7 +1,7 @@
 """Thresholds that follow the errors of a stream, one error after the other."""
 
 from abc import abstractmethod
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from math import ceil, inf, log
 from numbers import Integral, Real
 from typing import Any
@@ -130,8 +130,8 @@ class QuantileReservoir(StreamingThreshold):
     of its time. The quantile is that of the product-limit estimator for such censored values [3]_,
     with an exponential tail beyond the largest known error. So the rate is kept, and comes back
     after a change to errors not far above the threshold. Where more than twice the rate is beyond
-    the largest known error, the threshold stays as it is until it is told to learn: a fault with
-    large errors is flagged as long as it lasts.
+    the largest known error, the threshold stays as it is until enough is learned again: a fault
+    whose errors are several times the threshold is flagged as long as it lasts.
 
     References
     ----------
@@ -174,28 +174,33 @@ class QuantileReservoir(StreamingThreshold):
     def _start(self):
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         self._random = np.random.RandomState(seed)
-        # Errors, each with whether it is only known that it is larger.
-        self._slots, self._ordered = [], []
+        # Each error that is kept, with the list that it is in; both are in order.
+        self._slots, self._known, self._censored = [], [], []
 
     def _draws(self, n_errors):
         return self._random.random_sample(n_errors).tolist()
 
     def _learn(self, error, flagged, learn_flagged, draw):
         is_censored = flagged and not learn_flagged
-        value = (self.threshold_ if is_censored else error, is_censored)
-        slots, ordered = self._slots, self._ordered
+        value = self.threshold_ if is_censored else error
+        slots = self._slots
         if len(slots) < self.size:
-            slots.append(value)
+            slots.append((value, is_censored))
         else:
             horizon = self.n_seen_ if self.memory is None else min(self.n_seen_, self.memory)
             slot = int(draw * max(horizon, len(slots)))
             if slot >= len(slots):
                 return
-            del ordered[bisect_left(ordered, slots[slot])]
-            slots[slot] = value
-        insort(ordered, value)
-        found = _censored_quantile(ordered, self.rate)
-        if found < inf or learn_flagged:
+            old, was_censored = slots[slot]
+            ordered = self._censored if was_censored else self._known
+            del ordered[bisect_left(ordered, old)]
+            slots[slot] = value, is_censored
+        insort(self._censored if is_censored else self._known, value)
+        if not self._censored:
+            self.threshold_ = _corrected_quantile(self._known, self.rate)
+            return
+        found = _censored_quantile(self._known, self._censored, self.rate)
+        if found < inf:
             self.threshold_ = found
 
 
@@ -295,43 +300,36 @@ def _corrected_quantile(ordered, rate):
 
 def _position(n_errors, rate):
     # Rounded, because 20 * (1 - 0.05) is a little less than 19.
-    return ceil(round((n_errors + 1) * (1 - rate), 6))
+    return max(1, ceil(round((n_errors + 1) * (1 - rate), 6)))
 
 
-def _censored_quantile(ordered, rate):
-    """Return that quantile of pairs of an error and whether it is only known to be larger.
+def _censored_quantile(known, censored, rate):
+    """Return that quantile of known errors and of values that others are only known to exceed.
 
-    The product-limit estimator: of the pairs from one on, and the next error to come, each is as
-    likely to be the smallest. Without censored errors it is the quantile of `_corrected_quantile`.
+    Both are in order. The product-limit estimator: of the values from one on, and the next error to
+    come, each is as likely to be the smallest.
 
     Where the largest known error is exceeded more often, an exponential tail goes on from there:
     else the rate would rise with time, as no error above the highest threshold is ever known. If it
     is exceeded more than twice as often, the stream has changed, and infinity is returned.
     """
-    n_errors = len(ordered)
-    first = next((place for place, pair in enumerate(ordered) if pair[1]), n_errors)
+    n_errors, first = len(known) + len(censored), bisect_right(known, censored[0])
     position = _position(n_errors, rate)
     if position <= first:
-        return ordered[position - 1][0]
-    if first == n_errors:
-        return inf
-    survival, known = 1 - first / (n_errors + 1), -inf
-    for place in range(max(first - 1, 0), n_errors):
-        error, is_censored = ordered[place]
-        if is_censored:
-            continue
-        if place >= first:
-            survival *= 1 - 1 / (n_errors + 1 - place)
-        known = error
+        return known[position - 1]
+    survival = 1 - first / (n_errors + 1)
+    for place in range(first, len(known)):
+        n_smaller = place + bisect_left(censored, known[place])
+        survival *= 1 - 1 / (n_errors + 1 - n_smaller)
         if survival <= rate + 1e-9:
-            return error
-    if known == -inf or survival > 2 * rate:
+            return known[place]
+    if not known or survival > min(2 * rate, (1 + rate) / 2):
         return inf
-    return known + _mean_excess(ordered) * log(survival / rate)
+    return known[-1] + _mean_excess(known, censored) * log(survival / rate)
 
 
-def _mean_excess(ordered):
+def _mean_excess(known, censored):
     """Return the mean of an exponential tail above the median of the known errors."""
-    known = [error for error, is_censored in ordered if not is_censored]
     base = known[(len(known) - 1) // 2]
-    return sum(error - base for error, _ in ordered if error > base) / max(len(known) // 2, 1)
+    beyond = known[bisect_right(known, base) :] + censored[bisect_right(censored, base) :]
+    return sum(value - base for value in beyond) / max(len(known) // 2, 1)

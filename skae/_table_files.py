@@ -100,6 +100,8 @@ def kinds_of_columns(table, kept=()):
     for name, column in table.items():
         if column.isna().all():
             left_out[name] = "it has no values"
+        elif column.dtype.kind == "c":
+            left_out[name] = "its numbers are complex"
         elif name not in kept and _is_number(column) and _counts_rows(column):
             left_out[name] = f"it looks like a number of the row (--keep {name} keeps it)"
         elif _is_number(column):
@@ -107,7 +109,7 @@ def kinds_of_columns(table, kept=()):
         elif _is_date(column):
             kinds[name] = "dates"
         elif name not in kept and _is_identifier(column):
-            left_out[name] = "its text is another one in most rows"
+            left_out[name] = f"its text is another one in most rows (--keep {name} keeps it)"
         else:
             kinds[name] = "text"
     return kinds, left_out
@@ -235,7 +237,8 @@ def day_and_hour(dates) -> "DataFrame":
 
     parts = {}
     for name, column in dates.items():
-        if not hasattr(column, "dt"):  # text, as of pandas.read_csv in a user's own code
+        # Text, as of pandas.read_csv in a user's own code, or a time zone: all are read as UTC.
+        if not hasattr(column, "dt") or column.dt.tz is not None:
             column = _dates(column, errors="raise")
         parts[f"{name}_weekday"] = column.dt.day_of_week
         parts[f"{name}_hour"] = column.dt.hour + column.dt.minute / 60

@@ -154,7 +154,7 @@ class ColumnGroupScaler(DocumentationLinkMixin, TransformerMixin, BaseEstimator)
         is_traced = self.keep_missing and transformers
         self._gaps_of = depends & (depends.sum(axis=0) == 1) if is_traced else None
         encoded = self._with_gaps(_as_numbers(encoded), X)
-        self._ranges = _ranges_of_words(X, encoded, depends) if transformers else []
+        self._ranges = _ranges_of_others(X, encoded, depends) if transformers else []
         groups = depends.T
         if not isinstance(self.groups, str):
             groups = _checked_groups(self.groups, encoded.shape[1])
@@ -181,7 +181,7 @@ class ColumnGroupScaler(DocumentationLinkMixin, TransformerMixin, BaseEstimator)
         encoded = self._with_gaps(_as_numbers(transformed(transformers, X)), X)
         for name, columns, lowest, highest in self._ranges:
             values = encoded[:, columns]
-            _warn_of_unseen(name, ((values < lowest) | (values > highest)).any(axis=1))
+            _warn_if_beyond(name, ((values < lowest) | (values > highest)).any(axis=1))
         return scaler.transform(encoded)
 
     @available_if(_is_invertible)
@@ -265,7 +265,7 @@ def _as_numbers(encoded):
     return check_array(encoded, dtype=[np.float64, np.float32], ensure_all_finite="allow-nan")
 
 
-def _ranges_of_words(X, encoded, depends):
+def _ranges_of_others(X, encoded, depends):
     """Return what was made of each column that holds no numbers: name, columns, least and largest.
 
     Columns of zeros and ones, as of categories, are left out.
@@ -275,21 +275,25 @@ def _ranges_of_words(X, encoded, depends):
     from pandas.api.types import is_numeric_dtype
 
     lowest, highest = np.fmin.reduce(encoded), np.fmax.reduce(encoded)
-    is_own = (depends.sum(axis=0) == 1) & ((lowest < 0) | (highest > 1))
+    is_own = (depends.sum(axis=0) == 1) & ~_is_binary(encoded)
     found = []
-    for name, dtype, is_made in zip(X.columns, X.dtypes, depends & is_own, strict=True):
+    for (name, column), is_made in zip(X.items(), depends & is_own, strict=True):
         columns = np.flatnonzero(is_made)
-        if len(columns) and not is_numeric_dtype(dtype):
+        if len(columns) and not is_numeric_dtype(column.infer_objects()):
             found.append((name, columns, lowest[columns], highest[columns]))
     return found
 
 
-def _warn_of_unseen(name, is_beyond):
+def _is_binary(encoded):
+    return ((encoded == 0) | (encoded == 1) | np.isnan(encoded)).all(axis=0)
+
+
+def _warn_if_beyond(name, is_beyond):
     if len(is_beyond) >= _MIN_ROWS_BEYOND and np.mean(is_beyond) > 0.5:
         warn(
             f"In {np.mean(is_beyond):.0%} of the rows, {name!r} is beyond all that was seen in "
-            "fit, as a later date is: that alone may make them outliers. Of a date, encode what "
-            "comes again, such as the hour and the weekday, not the year, the day or the seconds."
+            "fit, as a later date is: that alone may make them outliers. Of a date, encode only "
+            "what comes again and was seen in full, such as the hour of the day."
         )
 
 
@@ -313,8 +317,7 @@ def _fitted_scaler(encoded, groups, totals):
     """Return a StandardScaler that gives each group its total variance."""
     with np.errstate(invalid="ignore"):  # of a column without values
         scaler = StandardScaler().fit(encoded)
-    is_binary = ((encoded == 0) | (encoded == 1) | np.isnan(encoded)).all(axis=0)
-    units = np.where(is_binary, 1, scaler.scale_)
+    units = np.where(_is_binary(encoded), 1, scaler.scale_)
     variances = np.bincount(groups, np.nan_to_num(scaler.var_ / units**2))
     factors = np.sqrt(variances / totals)
     scaler.scale_ = units * np.where(factors > 0, factors, 1)[groups]

@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import skae
 from skae import AutoencoderOutlierDetector
@@ -255,3 +256,23 @@ def test_graphs_of_cleared_functions_are_freed():
         # Gradients of our own are in TensorFlow's registry, and with them a bare graph.
         detector(activation="relu", loss="mse").fit(X)
     assert counts[2] == counts[1]
+
+
+def test_functions_of_users_outlive_what_is_dropped():
+    @tf.function
+    def doubled(values):
+        return 2 * values
+
+    @keras.saving.register_keras_serializable("tests")
+    class Doubled(keras.layers.Layer):
+        def call(self, inputs):
+            return doubled(inputs)
+
+    def network(input_shape):
+        layers = [Doubled(), keras.layers.Dense(2, name="latent"), keras.layers.Dense(5)]
+        return keras.Sequential([keras.Input(input_shape), *layers])
+
+    for _ in range(2):
+        skae.clear_cache()
+        gc.collect()
+        detector(architecture=network).fit(X).score_samples(X)

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from skae._command_line import main, shares_flagged
+from skae._table_files import day_and_hour, kinds_of_columns
 from skae.datasets import make_sensor_table
 from skae.thresholds import FalsePositiveRate
 
@@ -61,7 +62,10 @@ def test_the_real_command_is_quiet(tmp_path):
     assert "learned from 400 of 400 rows" in done.stdout
     assert len(done.stdout.splitlines()) == 1
     left_out, *progress = done.stderr.splitlines()
-    assert left_out == "skae: the column order is left out: its text is another one in most rows."
+    assert (
+        left_out == "skae: the column order is left out: its text is another one in most rows "
+        "(--keep order keeps it)."
+    )
     assert progress
     assert all(line.startswith("[AutoencoderOutlierDetector") for line in progress)
 
@@ -92,7 +96,7 @@ def test_too_few_rows_for_a_rate_are_remarked(capsys):
     said = capsys.readouterr()
     assert "skae: a rate of 0.0001 takes 19998 rows; with 400 the threshold is" in said.err
     # One in 201 rows, after 200 of 400 have set the threshold.
-    assert "flags at most 0.5 % of new rows like these on average" in said.out
+    assert "flags at most 0.498 % of new rows like these on average" in said.out
 
 
 class TestNumbersThatIdentifyRows:
@@ -195,6 +199,29 @@ def test_python_takes_dates_as_text(capsys):
     table["time"] = np.nan
     with pytest.warns(UserWarning, match="Values are missing"):
         assert np.isfinite(detector.score_samples(table)).all()
+
+
+def test_true_and_false_are_the_same_in_both_files():
+    table = table_of(300, 2)[["load_pct", "power_kW"]]
+    table = table.assign(is_open=np.where(np.arange(300) % 3, "true", "false"))
+    table.to_csv("doors.csv", index=False)
+    assert main(["fit", "doors.csv", "-o", "doors.joblib"]) == 0
+    assert main(["score", "doors.csv", "-m", "doors.joblib", "-o", "doors_scores.csv"]) == 0
+    assert (pd.read_csv("doors_scores.csv")["label"] == -1).mean() < 0.2
+
+
+def test_dates_of_all_kinds_are_read_as_utc():
+    text = pd.Series(["2026-01-05T08:00:00+01:00", "2026-07-06T08:00:00+02:00"])
+    zoned = pd.to_datetime(text, utc=True).dt.tz_convert("Europe/Oslo")
+    for column in (text, zoned, zoned.dt.tz_convert(None)):
+        parts = day_and_hour(pd.DataFrame({"when": column}))
+        assert parts.to_numpy().tolist() == [[0, 7], [0, 6]]
+
+
+def test_complex_numbers_are_left_out():
+    kinds, left_out = kinds_of_columns(pd.DataFrame({"a": np.arange(40) * 1j, "b": 1.5}))
+    assert kinds == {"b": "numbers"}
+    assert left_out == {"a": "its numbers are complex"}
 
 
 def test_scores_go_to_stdout_without_a_file(capsys):

@@ -145,6 +145,20 @@ class TestQuantileReservoir:
         survival, mean_excess = 11 / 15 * 8 / 9 * 5 / 6, (0.3 + 0.6 + 1.5) / 3
         assert threshold.threshold_ == pytest.approx(1 + mean_excess * np.log(survival / 0.5))
 
+    def test_told_to_learn_after_a_fault_it_stays_finite(self):
+        threshold = QuantileReservoir(random_state=0)
+        threshold.update(ERRORS[:5000])
+        before = threshold.threshold_
+        assert threshold.update(np.full(5000, 50.0), learn_flagged=False).all()
+        threshold.update(ERRORS[5000:5020])
+        assert before <= threshold.threshold_ < 20
+        assert threshold.update([1e9]).all()
+
+    def test_a_rate_next_to_one_is_below_the_smallest_error(self):
+        threshold = QuantileReservoir(1 - 1e-10, random_state=0)
+        threshold.update([3.0, 1.0, 2.0])
+        assert threshold.threshold_ == 1.0
+
     def test_a_sample_of_one(self):
         threshold = QuantileReservoir(0.6, size=1, memory=1, random_state=0)
         threshold.update([1.0, 0.5, 2.0, 2.0], learn_flagged=False)

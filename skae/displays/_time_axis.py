@@ -8,7 +8,15 @@ _MIN_UNITS = 3
 
 
 def steps_and_label(times, n_steps):
-    """Return where steps are on the horizontal axis, and its label with the unit."""
+    """Return where steps are on the horizontal axis, and its label with the unit.
+
+    Parameters
+    ----------
+    times : pandas.Index or None
+        Dates, durations or periods; None counts the steps.
+    n_steps : int
+        How many there are.
+    """
     if times is None:
         return np.arange(n_steps), "step"
     times = times.to_timestamp() if hasattr(times, "to_timestamp") else times
@@ -16,7 +24,7 @@ def steps_and_label(times, n_steps):
     if not hasattr(times, "total_seconds"):
         return np.asarray(times), label
     seconds = np.asarray(times.total_seconds())
-    unit, length = _unit(np.ptp(seconds))
+    unit, length = _unit(np.nanmax(seconds) - np.nanmin(seconds) if len(seconds) else 0)
     return seconds / length, f"{label} ({unit})"
 
 
@@ -33,4 +41,4 @@ def date_ticks(ax):
 
     locator = ax.xaxis.get_major_locator()
     if isinstance(locator, AutoDateLocator):
-        ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        ax.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=locator.tz))

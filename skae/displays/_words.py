@@ -79,6 +79,8 @@ def _tick_writer(axis, *, is_major):
 
 def _minor_digits(ratio):
     """Return the first digits of the ticks between powers of ten that have room for numbers."""
+    if ratio <= 2:  # there may be no power of ten in view
+        return "123456789"
     if ratio > 30:
         return ""
     return "25" if ratio > 4 else "23456789"

@@ -225,8 +225,9 @@ class PValueDisplay(TableRepr):
     def plot(self, ax: "Axes | None" = None, *, log: bool | str = "auto", **kwargs: Any) -> Self:
         """Draw a point for each row, from the smallest p-value to the largest.
 
-        Points of more than 2,000 rows would hide each other: at most 200 are drawn then, at equal
-        distances along the horizontal axis. Any style in `kwargs` draws all the same.
+        Points of more than 2,000 rows would hide each other: at most 200 of either class are drawn
+        then, at equal distances along the horizontal axis. Any style in `kwargs` draws all the
+        same.
 
         Parameters
         ----------
@@ -246,9 +247,9 @@ class PValueDisplay(TableRepr):
         self.figure_, self.ax_ = figure_and_axes(ax, type(self).__name__)
         points, user_style = np.column_stack([self._ranks(), self.p_values]), scatter_style(kwargs)
         self.points_ = []
-        is_drawn = self._is_drawn(log) if not user_style else np.ones(len(points), dtype=bool)
         for label, rows, color in classes(self.is_inlier, len(points)):
-            rows = rows & is_drawn
+            if not user_style:
+                rows = self._drawn(rows, log)
             style = {"s": 12, "color": color, "label": label, "zorder": 3}
             self.points_.append(scatter(self.ax_, points, rows, style, user_style))
         self.uniform_line_ = self._draw_line(1.0, ":", "uniform (normal rows)")
@@ -274,12 +275,13 @@ class PValueDisplay(TableRepr):
             )
         return bool(log)
 
-    def _is_drawn(self, log):
-        n_rows = len(self.p_values)
-        is_drawn = np.full(n_rows, n_rows <= MANY_POINTS)
-        if n_rows > MANY_POINTS:
-            order = np.argsort(self.p_values, kind="stable")
-            is_drawn[spread_sample(order, _MAX_DRAWN, log=log)] = True
+    def _drawn(self, rows, log):
+        """Return which of some rows are drawn, where all are many."""
+        if len(rows) <= MANY_POINTS or np.count_nonzero(rows) <= _MAX_DRAWN:
+            return rows
+        order = np.argsort(self.p_values, kind="stable")
+        is_drawn = np.zeros(len(rows), dtype=bool)
+        is_drawn[spread_sample(order[rows[order]], _MAX_DRAWN, log=log)] = True
         return is_drawn
 
     def _ranks(self):

@@ -22,10 +22,13 @@ def check_steps(estimator):
             "encode and scale rows in Python, or serve the pickled pipeline, which needs no "
             "TensorFlow."
         )
-    for _, step in getattr(estimator, "steps", ()):
-        check_steps(step)
-    if hasattr(estimator, "estimator_"):
-        check_steps(estimator.estimator_)
+    named = (*getattr(estimator, "steps", ()), *getattr(estimator, "transformer_list", ()))
+    inner = [step for _, step in named]
+    inner += [step for _, step, _ in getattr(estimator, "transformers_", ())]
+    inner += getattr(estimator, "estimators_", ())
+    inner += [estimator.estimator_] if hasattr(estimator, "estimator_") else []
+    for one in inner:
+        check_steps(one)
 
 
 def check_convertible(detector):

@@ -195,11 +195,19 @@ class TestManyRows:
         display = PValueDisplay.from_predictions(p_values, MANY_LABELS, alpha=0.1, log=log)
         drawn = np.concatenate([points.get_offsets() for points in display.points_])
         drawn = drawn[np.argsort(drawn[:, 0])]
-        assert 100 < len(drawn) <= 200
+        assert 100 < len(drawn) <= 400
         assert drawn[[0, -1], 0].tolist() == [1, N_MANY]
         np.testing.assert_array_equal(drawn[:, 1], np.sort(p_values)[drawn[:, 0].astype(int) - 1])
+        drawn = np.sort(np.asarray(display.points_[0].get_offsets()), axis=0)
         places = np.log(drawn[100:, 0]) if log else drawn[:, 0]
-        assert np.diff(places).max() < 2 * np.diff(places).min()
+        assert np.diff(places).max() < 4 * np.median(np.diff(places))
+
+    def test_a_few_outliers_among_p_values_are_all_drawn(self):
+        labels = np.ones(N_MANY)
+        labels[[10, 500, 900]] = -1
+        display = PValueDisplay.from_predictions(random.uniform(0.1, 1, N_MANY), labels)
+        assert len(display.points_[0].get_offsets()) <= 200
+        assert len(display.points_[1].get_offsets()) == 3
 
 
 class TestWords:
@@ -228,6 +236,7 @@ class TestWords:
         [
             ((0.02, 300), ["0.1", "1", "10", "100"]),
             ((0.3, 0.8), ["0.3", "0.4", "0.5", "0.6", "0.7", "0.8"]),
+            ((1.15, 1.45), ["1.15", "1.2", "1.25"]),
             ((0.5, 9), ["0.5", "1", "2", "5"]),
             ((300, 9000), ["500", "1,000", "2,000", "5,000"]),
             ((1e-7, 0.5), ["$10^{-7}$", "$10^{-6}$", "$10^{-5}$"]),

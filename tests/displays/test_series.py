@@ -14,6 +14,7 @@ from skae import (
 from skae.displays import SeriesDisplay
 
 plt = pytest.importorskip("matplotlib.pyplot")
+mdates = pytest.importorskip("matplotlib.dates")
 
 MINUTES = pd.date_range("2026-01-01", periods=600, freq="min")
 WAVES = np.stack([np.sin(np.arange(600) / 5), np.cos(np.arange(600) / 8)], axis=1)
@@ -160,3 +161,16 @@ class TestBadInput:
     def test_predictions(self, params, message):
         with pytest.raises(ValueError, match=message):
             SeriesDisplay.from_predictions(**{"X": WAVES, "scores": np.zeros(600)} | params)
+
+
+def test_the_hours_are_those_of_the_time_zone():
+    hours = pd.date_range("2024-07-01 08:00", periods=50, freq="h", tz="America/New_York")
+    display = SeriesDisplay.from_predictions(
+        pd.DataFrame({"load": np.arange(50.0)}, index=hours), -np.arange(50.0)
+    )
+    axis = display.axes_[-1].xaxis
+    display.figure_.canvas.draw()
+    shown = [tick.get_text() for tick in axis.get_ticklabels() if ":" in tick.get_text()]
+    found = [mdates.num2date(place, tz=hours.tz) for place in axis.get_ticklocs()]
+    assert shown
+    assert set(shown) <= {f"{time:%H:%M}" for time in found}

@@ -28,8 +28,9 @@ def judge(given: Rows):  # not async: rows are judged in threads, beside each ot
             problem = f"row {position} has {len(row)} values, but the detector takes {expected}."
             raise HTTPException(422, problem)
     X = np.array(given.rows, dtype=np.float64).reshape(-1, expected)
-    for position in np.flatnonzero(np.isnan(X).all(axis=1)):
-        raise HTTPException(422, f"row {position} has no value at all.")
+    empty = np.flatnonzero(np.isnan(X).all(axis=1))
+    if len(empty):
+        raise HTTPException(422, f"row {empty[0]} has no value at all.")
     if names is not None:
         X = pd.DataFrame(X, columns=names)
     try:

@@ -109,24 +109,31 @@ def compiled(function, *signature):
 
     specs = [tf.TensorSpec(shape, dtype) for shape, dtype in signature]
     traced = tf.function(function, autograph=False).get_concrete_function(*specs)
-    weakref.finalize(traced, _take_apart, traced.graph).atexit = False
+    weakref.finalize(traced, _dismantle, traced.graph).atexit = False
     return traced
 
 
-def _take_apart(graph):
+def _dismantle(graph):
     """Free a graph that is no longer used, and those of the loops and branches in it.
 
     TensorFlow leaves that to whoever asks for a concrete function, and Python's garbage collector
     does not see the cycles: each graph of a training would keep some megabytes for good.
     """
     from tensorflow.python.framework.func_graph import dismantle_func_graph
+    from tensorflow.python.ops import control_flow_v2_func_graphs as control_flow
 
+    # Only these: the graph of a `tf.function` of the user's is not ours, and goes on being used.
+    kinds = (
+        control_flow.CondBranchFuncGraph,
+        control_flow.WhileBodyFuncGraph,
+        control_flow.WhileCondFuncGraph,
+    )
     if getattr(graph, "_function_captures", None) is None:  # done, as another one holds it too
         return
     for function in list(graph._functions.values()):
         inner = getattr(function, "_cached_graph", None)
-        if inner is not None:
-            _take_apart(inner)
+        if isinstance(inner, kinds):
+            _dismantle(inner)
     dismantle_func_graph(graph)
     graph.inputs, graph.outputs, graph.structured_outputs = [], [], None
     graph._function_captures = None
