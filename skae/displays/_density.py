@@ -11,11 +11,11 @@ _PALE = "#DDDDDD"
 
 def draw_counts(ax, points, color, *, yscale):
     """Draw how many points are in each cell, the more the darker."""
-    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.colors import LinearSegmentedColormap, LogNorm
 
     shades = LinearSegmentedColormap.from_list("counts", [_PALE, color])
     # Few rows at the rim count as much for the eye as thousands in the middle.
-    return _cells(ax, points, yscale=yscale, cmap=shades, bins=None, norm="log")
+    return _cells(ax, points, yscale=yscale, cmap=shades, bins=None, norm=LogNorm())
 
 
 def draw_medians(ax, points, values, norm):

@@ -275,8 +275,11 @@ class LatentSpaceDisplay(TableRepr):
         return self
 
     def _draw_cells_of_errors(self, points):
+        from matplotlib.colors import LogNorm
+
         errors: Any = self.errors
-        norm = "log" if has_long_tail(errors) else None
+        # By its class: hexbin takes no names of scales before matplotlib 3.9.
+        norm = LogNorm() if has_long_tail(errors) else None
         self.cells_ = draw_medians(self.ax_, points, errors, norm)
         # A median hides the few large errors that matter most.
         largest = np.argsort(errors, kind="stable")[-min(_MAX_LARGEST, len(errors) // 100) :]
