@@ -41,7 +41,7 @@ def frame(number, n_rows=FRAME):
     generator = np.random.default_rng(number)
     X = generator.normal(size=(n_rows, N_FEATURES)).astype(np.float32)
     X[:, 10:] = X[:, :10] + 0.1 * X[:, 10:]
-    return pd.DataFrame(X, columns=[f"column_{number}" for number in range(N_FEATURES)])
+    return pd.DataFrame(X, columns=[f"column_{column}" for column in range(N_FEATURES)])
 
 
 def write(folder, n_frames):

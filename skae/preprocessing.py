@@ -179,9 +179,8 @@ class ColumnGroupScaler(DocumentationLinkMixin, TransformerMixin, BaseEstimator)
         X = self._checked(X, reset=False)
         *transformers, scaler = self.steps_
         encoded = self._with_gaps(_as_numbers(transformed(transformers, X)), X)
-        for name, columns, lowest, highest in self._ranges:
-            values = encoded[:, columns]
-            _warn_if_beyond(name, ((values < lowest) | (values > highest)).any(axis=1))
+        if len(encoded) >= _MIN_ROWS_BEYOND:
+            _warn_if_beyond(encoded, self._ranges)
         return scaler.transform(encoded)
 
     @available_if(_is_invertible)
@@ -288,13 +287,16 @@ def _is_binary(encoded):
     return ((encoded == 0) | (encoded == 1) | np.isnan(encoded)).all(axis=0)
 
 
-def _warn_if_beyond(name, is_beyond):
-    if len(is_beyond) >= _MIN_ROWS_BEYOND and np.mean(is_beyond) > 0.5:
-        warn(
-            f"In {np.mean(is_beyond):.0%} of the rows, {name!r} is beyond all that was seen in "
-            "fit, as a later date is: that alone may make them outliers. Of a date, encode only "
-            "what comes again and was seen in full, such as the hour of the day."
-        )
+def _warn_if_beyond(encoded, ranges):
+    for name, columns, lowest, highest in ranges:
+        values = encoded[:, columns]
+        share = np.mean(((values < lowest) | (values > highest)).any(axis=1))
+        if share > 0.5:
+            warn(
+                f"In {share:.0%} of the rows, {name!r} is beyond all that was seen in fit, as a "
+                "later date is: that alone may make them outliers. Of a date, encode only what "
+                "comes again and was seen in full, such as the hour of the day."
+            )
 
 
 def _checked_groups(groups, n_columns):

@@ -102,7 +102,7 @@ def _directive(cls, name):
     return "automethod" if callable(member) and inspect.getdoc(member) else None
 
 
-def _mend(app, what, name, obj, options, lines):
+def _process_docstring(app, what, name, obj, options, lines):
     """Add headings between parameters, and make words of what cannot be resolved.
 
     In methods inherited from scikit-learn, these are references into its guide; in the type of an
@@ -119,5 +119,5 @@ def _mend(app, what, name, obj, options, lines):
 def setup(app):
     """Connect the extension to Sphinx, after numpydoc."""
     app.config.autosummary_context.update(members_of=members_of, read_more=read_more)
-    app.connect("autodoc-process-docstring", _mend, priority=900)
+    app.connect("autodoc-process-docstring", _process_docstring, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -11,16 +11,16 @@ _PALE = "#DDDDDD"
 
 def draw_counts(ax, points, color, *, yscale):
     """Draw how many points are in each cell, the more the darker."""
-    from matplotlib.colors import LinearSegmentedColormap, LogNorm
+    from matplotlib.colors import LinearSegmentedColormap
 
     shades = LinearSegmentedColormap.from_list("counts", [_PALE, color])
     # Few rows at the rim count as much for the eye as thousands in the middle.
-    return _cells(ax, points, yscale=yscale, cmap=shades, bins=None, norm=LogNorm())
+    return _cells(ax, points, yscale=yscale, cmap=shades, bins=None, log=True)
 
 
-def draw_medians(ax, points, values, norm):
+def draw_medians(ax, points, values, *, log):
     """Draw the median of the values in each cell."""
-    return _cells(ax, points, C=values, reduce_C_function=np.median, norm=norm)
+    return _cells(ax, points, C=values, reduce_C_function=np.median, log=log)
 
 
 def draw_on_top(ax, points, style):
@@ -29,8 +29,12 @@ def draw_on_top(ax, points, style):
     return ax.scatter(*points.T, **{"s": 12} | edge | style)
 
 
-def _cells(ax, points, **style):
-    return ax.hexbin(*points.T, gridsize=_N_CELLS, mincnt=1, linewidths=0.1, **style)
+def _cells(ax, points, *, log, **style):
+    from matplotlib.colors import LogNorm
+
+    # Not by its name, which hexbin does not take before matplotlib 3.9.
+    norm = LogNorm() if log else None
+    return ax.hexbin(*points.T, gridsize=_N_CELLS, mincnt=1, linewidths=0.1, norm=norm, **style)
 
 
 def spread_sample(order, size, *, log):

@@ -275,12 +275,8 @@ class LatentSpaceDisplay(TableRepr):
         return self
 
     def _draw_cells_of_errors(self, points):
-        from matplotlib.colors import LogNorm
-
         errors: Any = self.errors
-        # By its class: hexbin takes no names of scales before matplotlib 3.9.
-        norm = LogNorm() if has_long_tail(errors) else None
-        self.cells_ = draw_medians(self.ax_, points, errors, norm)
+        self.cells_ = draw_medians(self.ax_, points, errors, log=has_long_tail(errors))
         # A median hides the few large errors that matter most.
         largest = np.argsort(errors, kind="stable")[-min(_MAX_LARGEST, len(errors) // 100) :]
         style = {"c": errors[largest], "norm": self.cells_.norm, "cmap": self.cells_.cmap}
